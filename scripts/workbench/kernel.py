@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The kernel that gives KVM with private memory, built once per content."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from .ccache import environment
+from .paths import REPO, cache_dir, digest, made_whole
+from .sources import linux_package
+from .steps import Bar, Failure, counted_progress, run_logged, step
+
+FRAGMENTS = sorted((REPO / 'configs' / 'kernel').glob('*.config'))
+PATCHES = sorted((REPO / 'tests' / 'kernel').glob('*.patch'))
+BUILD_LINES = 1750      # lines that make prints, for the bar only
+
+
+def _compiler() -> str:
+    return subprocess.run(['gcc', '--version'], check=True, text=True,
+                          capture_output=True).stdout.splitlines()[0]
+
+
+def _configure(tree: Path, bar: Bar) -> None:
+    run_logged(['make', '--silent', 'tinyconfig'], bar, cwd=tree,
+               log='kernel-tinyconfig')
+    run_logged(['scripts/kconfig/merge_config.sh', '-m', '.config',
+                *map(str, FRAGMENTS)], bar, cwd=tree, log='kernel-config')
+    run_logged(['make', '--silent', 'olddefconfig'], bar, cwd=tree,
+               log='kernel-olddefconfig')
+    have = set((tree / '.config').read_text().splitlines())
+    for fragment in FRAGMENTS:
+        for line in fragment.read_text().splitlines():
+            if line.startswith('CONFIG_') and line not in have:
+                raise Failure(f'{fragment.name}: the kernel does not take '
+                              f'{line}; a dependency is missing')
+
+
+def _build(package: Path, target: Path, bar: Bar) -> None:
+    jobs = str(os.cpu_count() or 1)
+    with made_whole(target) as scratch, \
+            tempfile.TemporaryDirectory(dir=target.parent,
+                                        prefix='.building-') as directory:
+        tree = Path(directory) / 'linux'
+        tree.mkdir()
+        run_logged(['dpkg-deb', '--extract', package, directory], bar,
+                   log='kernel-extract')
+        tarball, = Path(directory).glob('usr/src/*.tar.xz')
+        run_logged(['tar', '--extract', '--no-same-owner', '--file', tarball,
+                    '--strip-components=1', '--directory', tree], bar,
+                   log='kernel-unpack')
+        for patch in PATCHES:
+            run_logged(['patch', '--strip=1', '--input', patch], bar,
+                       cwd=tree, log=f'kernel-{patch.stem}')
+        _configure(tree, bar)
+        run_logged(['make', f'--jobs={jobs}', 'CC=ccache gcc', 'bzImage'],
+                   bar, cwd=tree, log='kernel-make', env=environment(tree),
+                   progress=counted_progress(BUILD_LINES, r'  [A-Z]+ '))
+        shutil.copy(tree / 'arch/x86/boot/bzImage', scratch)
+        shutil.copy(tree / '.config', scratch / 'config')
+
+
+def bzimage() -> Path:
+    """The kernel image, built if this content has not been built before."""
+    package = linux_package()
+    name = digest([package.name, _compiler(), *FRAGMENTS, *PATCHES])
+    target = cache_dir() / 'kernel' / name
+    if not target.is_dir():
+        step(f'Build kernel from {package.name.split("_")[1]}',
+             lambda bar: _build(package, target, bar))
+    return target / 'bzImage'

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""QEMU with the series applied: the git tree, and what is built from it."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from .ccache import environment
+from .paths import REPO, SERIES, build_dir, digest
+from .sources import QEMU_SERIES, qemu_tarball
+from .steps import Bar, Failure, ninja_progress, run, run_logged, step
+
+OPTIONS = REPO / 'configs' / 'qemu.options'
+BASE_TAG = 'qemu-base'
+BASE_VERSION = SERIES / 'BASE'      # what the series was exported against
+
+# The base commit is the same whoever makes it, and whenever
+BASE_IDENTITY = {
+    f'GIT_{who}_{what}': value for who in ('AUTHOR', 'COMMITTER')
+    for what, value in (('NAME', 'QEMU'), ('EMAIL', 'qemu-devel@nongnu.org'),
+                        ('DATE', '2000-01-01T00:00:00Z'))
+}
+
+
+def patches() -> list[Path]:
+    """The series, in order."""
+    return sorted(path for path in SERIES.glob('*.patch')
+                  if not path.name.startswith('0000-'))
+
+
+def git(tree: Path, *arguments: str, **environ: str) -> str:
+    """Run git in `tree` and return what it prints."""
+    result = subprocess.run(['git', *arguments], cwd=tree, text=True,
+                            capture_output=True, check=False,
+                            env={**os.environ, **environ})
+    if result.returncode:
+        raise Failure(f'git {arguments[0]}: {result.stderr.strip()} '
+                      f'{result.stdout.strip()}')
+    return result.stdout
+
+
+def identity(tree: Path) -> dict[str, str]:
+    """Somebody to commit as where git has not been told who the user is."""
+    known = subprocess.run(['git', 'config', 'user.email'], cwd=tree,
+                           capture_output=True, check=False).stdout.strip()
+    return {} if known else {'GIT_COMMITTER_NAME': 'series',
+                             'GIT_COMMITTER_EMAIL': 'series@localhost'}
+
+
+class Tree:
+    """A git tree of QEMU 10.0.x whose commits on the base are the series."""
+
+    def __init__(self, path: Path, source: Path | None = None) -> None:
+        """`source` is a QEMU tree of the user's own to begin from."""
+        self.path = path
+        self.source = source.resolve() if source else None
+        self.state_file = path / '.git' / 'series-state'
+
+    def version(self) -> str:
+        return (self.path / 'VERSION').read_text().strip()
+
+    def _base_name(self) -> str:
+        return str(self.source) if self.source else qemu_tarball().name
+
+    def _series_name(self) -> str:
+        return digest([part for patch in patches()
+                       for part in (patch.name, patch)])
+
+    def remember(self) -> None:
+        """The tree's commits and the patches say the same now."""
+        self.state_file.write_text(json.dumps(
+            {'base': self._base_name(), 'series': self._series_name(),
+             'head': self.head()}))
+
+    def head(self) -> str:
+        return git(self.path, 'rev-parse', 'HEAD').strip()
+
+    def is_clean(self) -> bool:
+        return not git(self.path, 'status', '--porcelain')
+
+    def has_unexported_work(self) -> bool:
+        state = json.loads(self.state_file.read_text())
+        return state['head'] != self.head() or not self.is_clean()
+
+    def _unpack(self, scratch: Path, bar: Bar) -> None:
+        if self.source:
+            check_version(self.source)
+            if (self.source / '.git').exists():
+                unpack = ['git', 'archive', '--format=tar', 'HEAD']
+            else:
+                unpack = ['tar', '--create', '--exclude=./build*', '.']
+            with subprocess.Popen(unpack, cwd=self.source,
+                                  stdout=subprocess.PIPE) as packer:
+                subprocess.run(['tar', '--extract', '--no-same-owner'],
+                               cwd=scratch, stdin=packer.stdout, check=True)
+        else:
+            # The sources of firmware are most of the tarball
+            run_logged(['tar', '--extract', '--no-same-owner', '--file',
+                        qemu_tarball(), '--strip-components=1',
+                        '--exclude=*/roms/*', '--directory', scratch], bar,
+                       log='qemu-unpack')
+            check_version(scratch)
+
+    def _commit_base(self, scratch: Path) -> None:
+        git(scratch, 'init', '--quiet', '--initial-branch=series')
+        git(scratch, 'add', '--all', '--force')
+        version = (scratch / 'VERSION').read_text().strip()
+        git(scratch, 'commit', '--quiet', f'--message=QEMU {version}',
+            '--no-verify', **BASE_IDENTITY)
+        git(scratch, 'tag', BASE_TAG)
+
+    def _placeholders(self, scratch: Path) -> None:
+        """
+        Debian's tarball comes without firmware, but QEMU's build unpacks
+        some of it if it finds bzip2: give it empty ones.
+        """
+        text = (scratch / 'pc-bios' / 'meson.build').read_text()
+        excluded = ['/build*/']
+        for name in re.findall(r"'(edk2-[\w-]+\.fd)'", text):
+            archive = scratch / 'pc-bios' / f'{name}.bz2'
+            if not archive.exists():
+                archive.write_bytes(bytes.fromhex(
+                    '425a683917724538509000000000'))
+                excluded.append(f'/pc-bios/{archive.name}')
+        (scratch / '.git' / 'info' / 'exclude').write_text(
+            '\n'.join(excluded) + '\n')
+
+    def am(self, bar: Bar, series: list[Path]) -> None:
+        """Apply patches to the tree as it is; all or nothing."""
+        if not series:
+            return
+        before = self.head()
+        try:
+            run_logged(['git', '-c', 'core.hooksPath=/dev/null', 'am',
+                        '--keep-non-patch', '--whitespace=error',
+                        *map(str, series)], bar, cwd=self.path,
+                       log='series-am',
+                       env={**os.environ, **identity(self.path)})
+        except Failure as failure:
+            subprocess.run(['git', 'am', '--abort'], cwd=self.path,
+                           capture_output=True, check=False)
+            git(self.path, 'reset', '--quiet', '--hard', before)
+            raise Failure(f'{SERIES} does not apply to QEMU '
+                          f'{self.version()}: {failure}') from None
+
+    def create(self, bar: Bar, series: list[Path]) -> None:
+        """Make the tree anew."""
+        scratch = self.path.with_name(f'.making-{self.path.name}')
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        self._unpack(scratch, bar)
+        self._commit_base(scratch)
+        self._placeholders(scratch)
+        making = Tree(scratch, self.source)
+        making.am(bar, series)
+        making.remember()
+        shutil.rmtree(self.path, ignore_errors=True)
+        scratch.rename(self.path)
+
+    def ensure(self) -> None:
+        """
+        Have the tree with the series applied.
+
+        A tree with commits that are not in patches/ is somebody's work: it
+        is used as it is, and never thrown away.
+        """
+        if not self.state_file.exists():
+            step(f'Apply {len(patches())} patches to QEMU {QEMU_SERIES}.x',
+                 lambda bar: self.create(bar, patches()))
+            return
+        state = json.loads(self.state_file.read_text())
+        same_base = state['base'] == self._base_name()
+        if same_base and state['series'] == self._series_name():
+            return
+        if self.has_unexported_work():
+            raise Failure(f'{self.path} has work that is not in patches/, and '
+                          'patches/ has changed: run scripts/series export, '
+                          'or remove that directory')
+
+        def again(bar: Bar) -> None:
+            if same_base:
+                git(self.path, 'reset', '--quiet', '--hard', BASE_TAG)
+                self.am(bar, patches())
+                self.remember()
+            else:
+                self.create(bar, patches())
+
+        step('Apply the series again, it has changed', again)
+
+
+def check_version(tree: Path) -> None:
+    """Failure unless `tree` holds QEMU 10.0.x."""
+    try:
+        version = (tree / 'VERSION').read_text().strip()
+    except OSError:
+        raise Failure(f'{tree} is not a QEMU source tree: it has no VERSION '
+                      'file') from None
+    if not version.startswith(f'{QEMU_SERIES}.'):
+        raise Failure(f'{tree} is QEMU {version}, and the series is for '
+                      f'{QEMU_SERIES}.x: take a {QEMU_SERIES}.x tree')
+
+
+def options() -> list[str]:
+    return [line for line in OPTIONS.read_text().splitlines()
+            if line and not line.startswith('#')]
+
+
+def configure(tree: Path, build: Path, *extra: str) -> None:
+    """Configure QEMU in `build` unless that is done, and done the same way."""
+    wanted = digest([OPTIONS, str(tree), *extra])
+    stamp = build / 'configured'
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    shutil.rmtree(build, ignore_errors=True)
+    build.mkdir(parents=True)
+    run('Configure QEMU', [tree / 'configure', '--python=/usr/bin/python3',
+                           '--cc=ccache gcc', '--host-cc=ccache gcc',
+                           *options(), *extra],
+        cwd=build, log=f'{build.name}-configure', env=environment(tree))
+    stamp.write_text(wanted)
+
+
+def compile_targets(tree: Path, build: Path, *targets: str,
+                    title: str = 'Build QEMU and its tests') -> None:
+    """Build ninja targets, everything by default."""
+    run(title, ['ninja', *targets], cwd=build, log=f'{build.name}-ninja',
+        progress=ninja_progress, env=environment(tree))
+
+
+def tree(source: Path | None = None) -> Tree:
+    """The tree that the workbench builds and that one develops in."""
+    return Tree(build_dir() / 'qemu', source)
+
+
+def build_qemu(source: Path | None = None) -> Path:
+    """Apply, configure and build; returns the binary's path in bin/."""
+    workbench = tree(source)
+    workbench.ensure()
+    build = workbench.path / 'build'
+    configure(workbench.path, build)
+    compile_targets(workbench.path, build)
+    binary = build_dir() / 'bin' / 'qemu-system-x86_64'
+    binary.parent.mkdir(parents=True, exist_ok=True)
+    fresh = binary.with_name('.new')
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(build / 'qemu-system-x86_64')
+    fresh.rename(binary)
+    (build_dir() / 'qemu-version').write_text(workbench.version() + '\n')
+    return binary

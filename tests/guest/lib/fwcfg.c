@@ -1,0 +1,89 @@
+/*
+ * Guest payload library: QEMU's firmware configuration device
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "guest.h"
+
+#define PORT_SELECTOR 0x510
+#define PORT_DATA 0x511
+#define KEY_RAM_SIZE 0x03
+#define KEY_CPU_COUNT 0x05
+#define KEY_DIRECTORY 0x19
+#define MAX_FILES 64
+
+/* An entry of the directory; numbers are big endian */
+typedef struct FwCfgFile {
+    uint32_t size;
+    uint16_t key;
+    uint16_t reserved;
+    char name[56];
+} FwCfgFile;
+
+/* Every byte is an exit, so the directory is read only once */
+static FwCfgFile directory[MAX_FILES];
+static unsigned files;
+
+static void read_more(void *buf, uint32_t size)
+{
+    uint8_t *p = buf;
+
+    while (size--) {
+        *p++ = inb(PORT_DATA);
+    }
+}
+
+static void read_key(uint16_t key, void *buf, uint32_t size)
+{
+    outw(PORT_SELECTOR, key);
+    read_more(buf, size);
+}
+
+uint64_t fwcfg_ram_size(void)
+{
+    uint64_t size;
+
+    read_key(KEY_RAM_SIZE, &size, sizeof(size));
+    return size;
+}
+
+unsigned fwcfg_cpu_count(void)
+{
+    uint16_t count;
+
+    read_key(KEY_CPU_COUNT, &count, sizeof(count));
+    return count;
+}
+
+static void read_directory(void)
+{
+    uint32_t count;
+
+    if (files) {
+        return;
+    }
+    read_key(KEY_DIRECTORY, &count, sizeof(count));
+    files = __builtin_bswap32(count);
+    if (files > MAX_FILES) {
+        panic("%u fw_cfg files, but only %u supported", files, MAX_FILES);
+    }
+    read_more(directory, files * sizeof(directory[0]));
+}
+
+long fwcfg_read_file(const char *name, void *buf, uint32_t size)
+{
+    unsigned i;
+
+    read_directory();
+    for (i = 0; i < files; i++) {
+        uint32_t file_size = __builtin_bswap32(directory[i].size);
+
+        if (!strcmp(directory[i].name, name)) {
+            read_key(__builtin_bswap16(directory[i].key), buf,
+                     size < file_size ? size : file_size);
+            return file_size;
+        }
+    }
+    return -1;
+}

@@ -1,0 +1,35 @@
+/*
+ * Guest payload library: QEMU's firmware configuration device
+ *
+ * By port I/O, byte by byte: the device's DMA interface needs shared memory.
+ * Source: docs/specs/fw_cfg.rst of QEMU.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef GUEST_FWCFG_H
+#define GUEST_FWCFG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* fwcfg_ram_size: RAM of the machine in bytes, without hotplugged memory */
+uint64_t fwcfg_ram_size(void);
+
+/* fwcfg_cpu_count: number of CPUs that the machine starts with */
+unsigned fwcfg_cpu_count(void);
+
+/**
+ * fwcfg_read_file: read a file, or the beginning of it
+ *
+ * Not to be called by two CPUs at once.
+ *
+ * @name: its full name, such as "opt/guest/size"
+ * @buf: where to store the contents
+ * @size: how many bytes to read at most
+ *
+ * Returns: the size of the whole file in bytes, or -1 if there is none.
+ */
+long fwcfg_read_file(const char *name, void *buf, uint32_t size);
+
+#endif /* GUEST_FWCFG_H */

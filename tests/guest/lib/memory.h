@@ -1,0 +1,62 @@
+/*
+ * Guest payload library: the machine's RAM
+ *
+ * Where it is depends on machine type and size: q35 has up to 2.75 GiB below
+ * 4 GiB, and 2 GiB there if there is more; pc has other limits. So ask.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef GUEST_MEMORY_H
+#define GUEST_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PAGE_SIZE 4096ULL
+
+#define KIB (1ULL << 10)
+#define MIB (1ULL << 20)
+#define GIB (1ULL << 30)
+
+typedef struct MemoryRange {
+    uint64_t base;              /* guest-physical address */
+    uint64_t size;              /* bytes */
+} MemoryRange;
+
+/**
+ * memory_ranges: get the machine's RAM
+ *
+ * Source: fw_cfg file "etc/e820" of QEMU. The first range includes the hole
+ * below 1 MiB.
+ *
+ * @count: set to the number of ranges
+ *
+ * Returns: the ranges, lowest address first.
+ */
+const MemoryRange *memory_ranges(unsigned *count);
+
+/**
+ * memory_is_usable: whether a test may use guest-physical memory
+ *
+ * @gpa: guest-physical address
+ * @size: bytes
+ *
+ * Returns: true if all of it is RAM, mapped, and not occupied by the payload.
+ */
+bool memory_is_usable(uint64_t gpa, uint64_t size);
+
+/**
+ * gpa_to_ptr: pointer to guest-physical memory
+ *
+ * @gpa: guest-physical address, below MAPPED_GIB GiB
+ *
+ * Returns: the pointer.
+ */
+static inline void *gpa_to_ptr(uint64_t gpa)
+{
+    return (void *)(uintptr_t)gpa;
+}
+
+#endif /* GUEST_MEMORY_H */
