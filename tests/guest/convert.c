@@ -70,7 +70,7 @@ static void stamp(unsigned generation)
     for (gpa = base; gpa < base + size; gpa += stride) {
         uint64_t word = word_of_page(gpa);
 
-        *(volatile uint64_t *)gpa_to_ptr(word) = pattern(word, generation);
+        gpa_write64(word, pattern(word, generation));
     }
 }
 
@@ -85,7 +85,7 @@ static void check(unsigned step, bool is_private, unsigned generation)
 
     for (gpa = base; gpa < base + size; gpa += stride) {
         uint64_t word = word_of_page(gpa);
-        uint64_t value = *(volatile uint64_t *)gpa_to_ptr(word);
+        uint64_t value = gpa_read64(word);
 
         if (value == 0) {
             zero++;
@@ -154,8 +154,7 @@ static void stamp_neighbours(void)
         for (offset = 0; offset < PAGE_SIZE; offset += sizeof(uint64_t)) {
             uint64_t gpa = neighbours[i] + offset;
 
-            *(volatile uint64_t *)gpa_to_ptr(gpa) =
-                pattern(gpa, NEIGHBOUR_STAMP);
+            gpa_write64(gpa, pattern(gpa, NEIGHBOUR_STAMP));
         }
     }
 }
@@ -171,8 +170,7 @@ static void check_neighbours(unsigned step)
              offset += sizeof(uint64_t)) {
             uint64_t gpa = neighbours[i] + offset;
 
-            wrong += *(volatile uint64_t *)gpa_to_ptr(gpa) !=
-                     pattern(gpa, NEIGHBOUR_STAMP);
+            wrong += gpa_read64(gpa) != pattern(gpa, NEIGHBOUR_STAMP);
         }
     }
     tap_is(wrong, 0, "%u: neighbours keep their contents", step);

@@ -39,7 +39,6 @@ int main(void)
 {
     bool enabled = param_u64("enabled", 1);
     long expected = enabled ? -KVM_EINVAL : -KVM_ENOSYS;
-    volatile uint64_t *word = gpa_to_ptr(GPA);
     unsigned i;
 
     if (!kvm_present()) {
@@ -51,7 +50,7 @@ int main(void)
 
     tap_is(convert(GPA, PAGE_SIZE, false), enabled ? 0 : -KVM_ENOSYS,
            "a good one, to shared");
-    *word = PATTERN;
+    gpa_write64(GPA, PATTERN);
     for (i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         tap_is(hypercall_map_gpa_range(refused[i].gpa, refused[i].npages,
                                        MAP_GPA_PRIVATE),
@@ -62,6 +61,6 @@ int main(void)
     }
     tap_is(kvm_hypercall(UNKNOWN_HYPERCALL, 0, 0, 0), -KVM_ENOSYS,
            "hypercall that does not exist");
-    tap_is(*word, PATTERN, "contents are left alone");
+    tap_is(gpa_read64(GPA), PATTERN, "contents are left alone");
     return tap_done();
 }

@@ -58,21 +58,19 @@ static char secret_char(uint64_t gpa, const char *step, unsigned i)
 
 static void write_secret(uint64_t gpa, const char *step)
 {
-    volatile char *page = gpa_to_ptr(gpa);
     unsigned i;
 
     for (i = 0; i < PAGE_SIZE; i++) {
-        page[i] = secret_char(gpa, step, i);
+        gpa_write8(gpa + i, secret_char(gpa, step, i));
     }
 }
 
 static bool has_secret(uint64_t gpa, const char *step)
 {
-    volatile char *page = gpa_to_ptr(gpa);
     unsigned i;
 
     for (i = 0; i < PAGE_SIZE; i++) {
-        if (page[i] != secret_char(gpa, step, i)) {
+        if (gpa_read8(gpa + i) != secret_char(gpa, step, i)) {
             return false;
         }
     }
@@ -81,11 +79,10 @@ static bool has_secret(uint64_t gpa, const char *step)
 
 static bool is_zero(uint64_t gpa)
 {
-    volatile uint64_t *page = gpa_to_ptr(gpa);
     unsigned i;
 
-    for (i = 0; i < PAGE_SIZE / sizeof(*page); i++) {
-        if (page[i]) {
+    for (i = 0; i < PAGE_SIZE; i++) {
+        if (gpa_read8(gpa + i)) {
             return false;
         }
     }
@@ -120,7 +117,8 @@ static void test_page(uint64_t gpa, long (*convert_page)(uint64_t, bool),
                       const char *shared, const char *private,
                       const char *shared_again)
 {
-    if (!tap_is(convert(gpa, PAGE_SIZE, false), 0, "start with shared memory")) {
+    if (!tap_is(convert(gpa, PAGE_SIZE, false), 0,
+                "start with shared memory")) {
         return;
     }
     write_secret(gpa, shared);

@@ -99,11 +99,11 @@ static void test_memory(void)
 
     for (i = 0; i < count; i++) {
         uint64_t last = ranges[i].base + ranges[i].size - sizeof(uint64_t);
-        volatile uint64_t *p = gpa_to_ptr(last);
 
-        if (memory_is_usable(last, sizeof(*p))) {
-            *p = last ^ ROUNDS;
-            tap_is(*p, last ^ ROUNDS, "last word of range %u is RAM", i);
+        if (memory_is_usable(last, sizeof(uint64_t))) {
+            gpa_write64(last, last ^ ROUNDS);
+            tap_is(gpa_read64(last), last ^ ROUNDS,
+                   "last word of range %u is RAM", i);
         }
     }
     tap_ok(memory_is_usable(PAYLOAD_LIMIT, MIB), "memory of tests is usable");
@@ -230,7 +230,7 @@ static void test_prng(void)
 
 static void test_intent(void)
 {
-    volatile uint8_t *p = gpa_to_ptr(PAYLOAD_LIMIT);
+    uint8_t *p = gpa_to_ptr(PAYLOAD_LIMIT);
     uint64_t before, after;
 
     asm volatile("pushfq; popq %0" : "=r"(before));
@@ -246,7 +246,7 @@ static void test_intent(void)
 static Spinlock lock;
 static Barrier barrier;
 static unsigned atomic_count;
-static volatile unsigned locked_count;
+static unsigned locked_count;
 static unsigned early;
 static unsigned faults;
 static uint64_t indexes;

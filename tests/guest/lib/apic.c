@@ -33,12 +33,18 @@
 
 static bool has_x2apic;
 
+static volatile uint32_t *mmio(unsigned reg)
+{
+    /* volatile: these are registers */
+    return (volatile uint32_t *)(uintptr_t)(APIC_MMIO + reg);
+}
+
 static uint32_t apic_read(unsigned reg)
 {
     if (has_x2apic) {
         return rdmsr(MSR_X2APIC + (reg >> 4));
     }
-    return *(volatile uint32_t *)(uintptr_t)(APIC_MMIO + reg);
+    return *mmio(reg);
 }
 
 static void apic_write(unsigned reg, uint32_t value)
@@ -46,7 +52,7 @@ static void apic_write(unsigned reg, uint32_t value)
     if (has_x2apic) {
         wrmsr(MSR_X2APIC + (reg >> 4), value);
     } else {
-        *(volatile uint32_t *)(uintptr_t)(APIC_MMIO + reg) = value;
+        *mmio(reg) = value;
     }
 }
 

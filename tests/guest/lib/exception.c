@@ -5,6 +5,7 @@
  */
 
 #include "guest.h"
+#include "entry.h"
 
 #define VECTORS 256
 #define STUB_SIZE 16
@@ -20,11 +21,6 @@ typedef struct IdtEntry {
     uint32_t offset_high;
     uint32_t reserved;
 } IdtEntry;
-
-extern char exception_stubs[];
-extern char fault_catch_landing[];
-int fault_catch_call(void (*fn)(void *), void *arg, uint64_t *catch_rsp);
-void exception_dispatch(ExceptionFrame *frame);
 
 static IdtEntry idt[VECTORS];
 static ExceptionHandler *handlers[VECTORS];
@@ -123,7 +119,7 @@ int fault_catch(void (*fn)(void *), void *arg, Fault *fault)
 }
 
 typedef struct ProbeRead {
-    const volatile uint8_t *address;
+    const uint8_t *address;
     uint8_t *value;
 } ProbeRead;
 
@@ -131,10 +127,10 @@ static void do_read8(void *opaque)
 {
     ProbeRead *probe = opaque;
 
-    *probe->value = *probe->address;
+    *probe->value = gpa_read8((uintptr_t)probe->address);
 }
 
-int probe_read8(const volatile void *address, uint8_t *value)
+int probe_read8(const void *address, uint8_t *value)
 {
     ProbeRead probe = { .address = address, .value = value };
 
@@ -142,7 +138,7 @@ int probe_read8(const volatile void *address, uint8_t *value)
 }
 
 typedef struct ProbeWrite {
-    volatile uint8_t *address;
+    uint8_t *address;
     uint8_t value;
 } ProbeWrite;
 
@@ -150,10 +146,10 @@ static void do_write8(void *opaque)
 {
     ProbeWrite *probe = opaque;
 
-    *probe->address = probe->value;
+    gpa_write8((uintptr_t)probe->address, probe->value);
 }
 
-int probe_write8(volatile void *address, uint8_t value)
+int probe_write8(void *address, uint8_t value)
 {
     ProbeWrite probe = { .address = address, .value = value };
 

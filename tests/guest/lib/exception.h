@@ -88,7 +88,7 @@ int fault_catch(void (*fn)(void *), void *arg, Fault *fault);
  *
  * Returns: the vector of the exception, or VECTOR_NONE.
  */
-int probe_read8(const volatile void *address, uint8_t *value);
+int probe_read8(const void *address, uint8_t *value);
 
 /**
  * probe_write8: write a byte that may not be writable
@@ -98,7 +98,7 @@ int probe_read8(const volatile void *address, uint8_t *value);
  *
  * Returns: the vector of the exception, or VECTOR_NONE.
  */
-int probe_write8(volatile void *address, uint8_t value);
+int probe_write8(void *address, uint8_t value);
 
 /* Called once before main(), and then on each CPU */
 void exception_init(void);

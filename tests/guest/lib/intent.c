@@ -23,7 +23,7 @@
 
 #define NO_INTENT (~(long)(EFLAGS_AC | EFLAGS_ID))
 
-uint8_t intent_read8(const volatile void *address, Intent intent)
+uint8_t intent_read8(const void *address, Intent intent)
 {
     uint8_t value;
 
@@ -37,7 +37,7 @@ uint8_t intent_read8(const volatile void *address, Intent intent)
     return value;
 }
 
-void intent_write8(volatile void *address, uint8_t value, Intent intent)
+void intent_write8(void *address, uint8_t value, Intent intent)
 {
     asm volatile(SET_INTENT
                  "movb %[value], (%[address])\n\t"

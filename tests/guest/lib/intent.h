@@ -34,7 +34,7 @@ typedef enum Intent {
  *
  * Returns: the byte.
  */
-uint8_t intent_read8(const volatile void *address, Intent intent);
+uint8_t intent_read8(const void *address, Intent intent);
 
 /**
  * intent_write8: write a byte and claim that its page has a certain state
@@ -43,16 +43,16 @@ uint8_t intent_read8(const volatile void *address, Intent intent);
  * @value: its new value
  * @intent: the state
  */
-void intent_write8(volatile void *address, uint8_t value, Intent intent);
+void intent_write8(void *address, uint8_t value, Intent intent);
 
 /* touch_private: convert a page to private, by reading a byte of it */
-static inline void touch_private(const volatile void *address)
+static inline void touch_private(const void *address)
 {
     intent_read8(address, INTENT_PRIVATE);
 }
 
 /* touch_shared: convert a page to shared, by reading a byte of it */
-static inline void touch_shared(const volatile void *address)
+static inline void touch_shared(const void *address)
 {
     intent_read8(address, INTENT_SHARED);
 }

@@ -5,8 +5,7 @@
  */
 
 #include "guest.h"
-
-void cpu_main(unsigned index) __attribute__((noreturn));
+#include "entry.h"
 
 void cpu_main(unsigned index)
 {

@@ -59,4 +59,29 @@ static inline void *gpa_to_ptr(uint64_t gpa)
     return (void *)(uintptr_t)gpa;
 }
 
+/*
+ * Accesses to guest-physical memory whose contents a conversion may change.
+ * They are volatile as the compiler must not remember what was there before.
+ */
+
+static inline uint8_t gpa_read8(uint64_t gpa)
+{
+    return *(volatile uint8_t *)gpa_to_ptr(gpa); /* volatile: see above */
+}
+
+static inline void gpa_write8(uint64_t gpa, uint8_t value)
+{
+    *(volatile uint8_t *)gpa_to_ptr(gpa) = value; /* volatile: see above */
+}
+
+static inline uint64_t gpa_read64(uint64_t gpa)
+{
+    return *(volatile uint64_t *)gpa_to_ptr(gpa); /* volatile: see above */
+}
+
+static inline void gpa_write64(uint64_t gpa, uint64_t value)
+{
+    *(volatile uint64_t *)gpa_to_ptr(gpa) = value; /* volatile: see above */
+}
+
 #endif /* GUEST_MEMORY_H */

@@ -6,12 +6,10 @@
 
 #include "guest.h"
 #include "apic.h"
+#include "entry.h"
 
 /* Seconds, if the time stamp counter runs at 1 GHz */
 #define START_TIMEOUT (60 * 1000000000ULL)
-
-extern char ap_trampoline[];
-extern char ap_trampoline_end[];
 
 static Cpu cpus[MAX_CPUS];
 static unsigned cpus_online = 1;

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Base of the avocado tests in tests/avocado."""
+
+from pathlib import Path
+
+import avocado
+
+from .guest import PASSED, Conversion, Guest, Report, conversions, has_intent
+
+
+class GuestTest(avocado.Test):
+    """A test that runs guests; they are gone when it ends."""
+
+    timeout = 300
+
+    def setUp(self) -> None:
+        self._guests: list[Guest] = []
+
+    def tearDown(self) -> None:
+        for guest in self._guests:
+            if guest.is_running():
+                guest.shutdown(hard=True)
+            self.log.info('serial:\n%s', guest.serial())
+            self.log.info('log:\n%s', guest.get_log())
+
+    def guest(self, payload: str, **options) -> Guest:
+        """A guest, not yet launched."""
+        guest = Guest(payload, directory=Path(self.workdir), **options)
+        self._guests.append(guest)
+        return guest
+
+    def needs_intent(self) -> None:
+        """Skip the test where implicit conversions cannot be provoked."""
+        if not has_intent():
+            self.cancel('this kernel lets no guest choose the kind of access '
+                        '(kvm.sw_protected_intent of the test kernel)')
+
+    def check_report(self, report: Report) -> None:
+        if report.skipped():
+            self.fail(f'the payload skipped everything: {report.skipped()}')
+        self.assertEqual(report.failures(), [], report.text)
+
+    def passes(self, guest: Guest, limit: float = 240) -> None:
+        """Run a guest to its end; its payload must report no failure."""
+        guest.launch()
+        report = guest.finish(limit)
+        self.check_report(report)
+        self.assertEqual(guest.exitcode(), PASSED, guest.get_log())
+
+    def conversions(self, guest: Guest) -> list[Conversion]:
+        return list(conversions(guest.trace()))

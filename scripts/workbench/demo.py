@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What scripts/demo runs beside KVM: a guest with secrets, and a host that
+looks for them."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from .guest import Conversion, Guest, conversions, has_intent
+from .isolation import STEPS, Look, observe
+from .steps import Failure, main
+
+
+def table(rows: list[list[str]]) -> str:
+    """Columns aligned; the first row is the head."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ['  '.join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return '\n'.join([lines[0], '  '.join('-' * width for width in widths),
+                      *lines[1:]])
+
+
+def state(private: bool) -> str:
+    return 'private' if private else 'shared'
+
+
+def conversion_rows(done: list[Conversion]) -> list[list[str]]:
+    rows = [['exit', 'private flag', 'range', 'from', 'to', 'time']]
+    for conversion in done:
+        flag = '' if conversion.flags is None else \
+            str(int(bool(conversion.flags & 8)))
+        last = conversion.start + conversion.size - 1
+        milliseconds = 1000 * (conversion.time - done[0].time)
+        rows.append([conversion.exit, flag,
+                     f'{conversion.start:#x}-{last:#x}',
+                     state(not conversion.to_private),
+                     state(conversion.to_private),
+                     f'+{milliseconds:.1f} ms'])
+    return rows
+
+
+def look_rows(looks: list[Look]) -> list[list[str]]:
+    rows = [['step', 'page', 'state', 'secret in page', 'anywhere', '']]
+    for look in looks:
+        held = look.in_page == look.in_memory == look.shared
+        rows.append([look.step, f'{look.gpa:#x}', state(not look.shared),
+                     'seen' if look.in_page else 'not seen',
+                     'seen' if look.in_memory else 'not seen',
+                     'as it must be' if held else 'WRONG'])
+    return rows
+
+
+def check_exits(done: list[Conversion]) -> list[str]:
+    """What the demo is to show but did not."""
+    shown = {(conversion.exit, conversion.flags, conversion.to_private)
+             for conversion in done}
+    wanted = {
+        ('KVM_EXIT_HYPERCALL', None, True): 'a hypercall to private',
+        ('KVM_EXIT_HYPERCALL', None, False): 'a hypercall to shared',
+        ('KVM_EXIT_MEMORY_FAULT', 8, True): 'a private access to shared',
+        ('KVM_EXIT_MEMORY_FAULT', 0, False): 'a shared access to private',
+    }
+    return [f'no exit for {text}' for key, text in wanted.items()
+            if key not in shown]
+
+
+def body() -> int:
+    if not has_intent():
+        raise Failure('this kernel lets no guest choose the kind of access: '
+                      'implicit conversions need the test kernel, run '
+                      'scripts/demo --emulate')
+    with tempfile.TemporaryDirectory() as directory:
+        guest = Guest('isolation', directory=Path(directory))
+        try:
+            guest.launch()
+            looks = list(observe(guest))
+            report = guest.finish()
+            done = list(conversions(guest.trace()))
+        finally:
+            guest.shutdown()
+
+    print('\nWhat the guest asked for:\n')
+    print(table(conversion_rows(done)))
+    print('\nWhat the host sees of the guest\'s secrets (QMP pmemsave):\n')
+    print(table(look_rows(looks)))
+
+    wrong = check_exits(done) + report.failures()
+    wrong += [f'{look.step}: the host sees the wrong thing' for look in looks
+              if not look.in_page == look.in_memory == look.shared]
+    if [look.step for look in looks] != list(STEPS):
+        wrong.append('steps are missing')
+    print()
+    for line in wrong:
+        print(f'FAILED: {line}')
+    if not wrong:
+        print('All of it held: shared pages are seen by the host, private '
+              'ones are not.')
+    sys.stdout.flush()
+    return 1 if wrong else 0
+
+
+if __name__ == '__main__':
+    main(body)

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A guest with private memory, running one of the payloads of tests/guest."""
+
+import re
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from qemu.machine import QEMUMachine
+
+from .paths import build_dir
+
+BINARY = build_dir() / 'bin' / 'qemu-system-x86_64'
+PAYLOADS = build_dir() / 'tests' / 'guest'
+EXIT_PORT = 'isa-debug-exit,iobase=0xf4,iosize=4'
+PASSED = 1              # isa-debug-exit turns the payload's 0 into this
+
+# Of the test kernel only: a guest may say which kind of access it means
+INTENT = Path('/sys/module/kvm/parameters/sw_protected_intent')
+
+
+def has_intent() -> bool:
+    """Whether implicit conversions can be provoked on this KVM."""
+    return INTENT.exists() and INTENT.read_text().strip() == 'Y'
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """One conversion, as QEMU's trace tells it."""
+    exit: str           # the KVM exit that asked for it
+    flags: int | None   # of KVM_EXIT_MEMORY_FAULT
+    start: int          # guest-physical address
+    size: int           # bytes
+    to_private: bool
+    time: float         # seconds, of the host's clock
+
+
+TRACE_EVENTS = ('kvm_memory_fault', 'kvm_hc_map_gpa_range',
+                'kvm_convert_memory')
+
+
+def conversions(trace: str) -> Iterator[Conversion]:
+    """What a trace with TRACE_EVENTS and timestamps tells."""
+    cause, flags = '?', None
+    for line in trace.splitlines():
+        match = re.match(r'(?:\d+@)?([\d.]+):(\w+) (.*)', line)
+        if not match:
+            continue
+        event, text = match[2], match[3]
+        numbers = [int(number, 16) for number in
+                   re.findall(r'\b0x([0-9a-f]+)', text)]
+        if event == 'kvm_memory_fault':
+            cause, flags = 'KVM_EXIT_MEMORY_FAULT', numbers[2]
+        elif event == 'kvm_hc_map_gpa_range':
+            cause, flags = 'KVM_EXIT_HYPERCALL', None
+        elif event == 'kvm_convert_memory':
+            yield Conversion(cause, flags, numbers[0], numbers[1],
+                             text.endswith('shared_to_private'),
+                             float(match[1]))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a payload printed, in the Test Anything Protocol."""
+    text: str
+
+    def failures(self) -> list[str]:
+        """Lines that say so, and what makes the report itself wrong."""
+        lines = self.text.splitlines()
+        found = [line for line in lines if line.startswith('not ok')]
+        plans = [int(line[3:]) for line in lines
+                 if re.fullmatch(r'1\.\.\d+', line)]
+        tests = [int(number) for number in
+                 re.findall(r'^(?:not )?ok (\d+)', self.text, flags=re.M)]
+        if len(plans) != 1:
+            found.append(f'{len(plans)} plans in the report')
+        elif tests != list(range(1, plans[0] + 1)):
+            found.append(f'plan 1..{plans[0]}, but tests {tests}')
+        return found
+
+    def skipped(self) -> str | None:
+        """Why all of it was skipped, if it was."""
+        match = re.search(r'^1\.\.0 # SKIP (.*)', self.text, flags=re.M)
+        return match[1] if match else None
+
+
+class Guest(QEMUMachine):
+    """
+    A software-protected VM on KVM that runs a payload.
+
+    Its serial console is `self.serial()`, its trace `self.trace()`.
+    """
+
+    def __init__(self, payload: str, *, directory: Path, memory: str = '256M',
+                 cpus: int = 1, machine: str = 'q35',
+                 parameters: dict[str, object] | None = None,
+                 protected: bool = True) -> None:
+        super().__init__(str(BINARY), name=f'guest-{payload}',
+                         base_temp_dir=str(directory),
+                         log_dir=str(directory))
+        self._input: socket.socket | None = None
+        self.trace_file = directory / f'{self._name}.trace'
+        self.serial_file = directory / f'{self._name}.serial'
+        for file in (self.trace_file, self.serial_file):
+            file.unlink(missing_ok=True)
+        if protected:
+            machine += ',confidential-guest-support=cgs0'
+            self.add_args('-object', 'sw-protected-vm,id=cgs0')
+        self.set_machine(machine)
+        self.add_args('-nodefaults', '-accel', 'kvm', '-m', memory,
+                      '-smp', str(cpus), '-no-reboot', '-device', EXIT_PORT,
+                      '-bios', str(PAYLOADS / f'{payload}.bin'),
+                      '-chardev', 'socket,id=serial,server=on,wait=off,path='
+                      f'{self.serial_path},logfile={self.serial_file}',
+                      '-serial', 'chardev:serial',
+                      '-msg', 'timestamp=on', '-D', str(self.trace_file))
+        for event in TRACE_EVENTS:
+            self.add_args('-trace', event)
+        for name, value in (parameters or {}).items():
+            self.add_args('-fw_cfg',
+                          f'name=opt/guest/{name},string={value}')
+
+    @property
+    def serial_path(self) -> str:
+        return str(Path(self.sock_dir) / 'serial.sock')
+
+    def serial(self) -> str:
+        """What the payload has printed so far."""
+        if not self.serial_file.exists():
+            return ''
+        return self.serial_file.read_text(errors='replace').replace('\r', '')
+
+    def send(self, text: str) -> None:
+        """Type on the payload's console."""
+        if self._input is None:
+            self._input = socket.socket(socket.AF_UNIX)
+            self._input.connect(self.serial_path)
+        self._input.sendall(text.encode())
+
+    def trace(self) -> str:
+        return self.trace_file.read_text()
+
+    def wait_for_line(self, pattern: str, after: int = 0,
+                      limit: float = 60) -> re.Match[str]:
+        """
+        Wait until the payload has printed a line that matches.
+
+        `after` is where in the output to begin.  Raises TimeoutError, or
+        RuntimeError if QEMU ends before.
+        """
+        deadline = time.monotonic() + limit
+        while True:
+            running = self.is_running()
+            match = re.compile(pattern + r'\n', re.M).search(self.serial(),
+                                                             after)
+            if match:
+                return match
+            if not running:
+                raise RuntimeError(f'QEMU ended before {pattern!r}: '
+                                   f'{self.serial()}{self.get_log()}')
+            if time.monotonic() > deadline:
+                raise TimeoutError(f'no {pattern!r} in {limit} s: '
+                                   f'{self.serial()}')
+            time.sleep(0.05)
+
+    def finish(self, limit: float = 120) -> Report:
+        """Wait until the payload ends QEMU; returns what it reported."""
+        self.wait(timeout=limit)
+        return Report(self.serial())
+
+    def physical_memory(self, start: int, size: int) -> bytes:
+        """Guest-physical memory as the host sees it, by QMP pmemsave."""
+        path = Path(self.temp_dir) / 'pmemsave'
+        self.cmd('pmemsave', val=start, size=size, filename=str(path))
+        return path.read_bytes()

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The environment in which the Python that drives guests runs."""
+
+from .paths import REPO, build_dir
+
+
+def inside(*command: str) -> list[str]:
+    """`command` with our modules and QEMU's own Python packages in its path."""
+    path = f'{REPO}/scripts:{build_dir()}/qemu/python'
+    return ['env', 'PATH=/usr/bin:/bin:/usr/sbin:/sbin',
+            f'PYTHONPATH={path}', 'PYTHONDONTWRITEBYTECODE=1',
+            f'QMP_BUILD_DIR={build_dir()}', *command]

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a software-protected VM cannot have is refused in one line."""
+
+import subprocess
+
+from workbench.avocado import GuestTest
+from workbench.guest import BINARY
+
+PROTECTED = ('-nodefaults', '-display', 'none', '-object',
+             'sw-protected-vm,id=cgs0')
+
+
+class Refusals(GuestTest):
+
+    def refused(self, message, *arguments):
+        """QEMU must end by itself with `message` as its only line."""
+        result = subprocess.run([BINARY, *PROTECTED, *arguments], timeout=60,
+                                stdin=subprocess.DEVNULL, text=True,
+                                capture_output=True, check=False)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        lines = result.stderr.strip().splitlines()
+        self.assertEqual(len(lines), 1, result.stderr)
+        self.assertTrue(lines[0].endswith(message), lines[0])
+
+    def test_smm(self):
+        self.refused(
+            'sw-protected-vm: KVM has no SMM for VMs with private memory; '
+            'use -machine smm=off', '-accel', 'kvm',
+            '-machine', 'q35,smm=on,confidential-guest-support=cgs0')
+
+    def test_tcg(self):
+        self.refused(
+            'cannot set up private guest memory for sw-protected-vm: '
+            'KVM required', '-accel', 'tcg',
+            '-machine', 'q35,confidential-guest-support=cgs0')
+
+    def test_smm_becomes_off(self):
+        """smm=auto, the default, is off: CPUs have no SMM address space."""
+        guest = self.guest('isolation')
+        guest.launch()
+        self.assertEqual(
+            guest.cmd('qom-get', path='/machine', property='smm'), 'off')
