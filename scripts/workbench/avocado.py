@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Base of the avocado tests in tests/avocado."""
 
+import tempfile
 from pathlib import Path
 
 import avocado
@@ -15,6 +16,9 @@ class GuestTest(avocado.Test):
 
     def setUp(self) -> None:
         self._guests: list[Guest] = []
+        # Not self.workdir: it may be on 9p, which has no FIFOs
+        self._scratch = tempfile.TemporaryDirectory(prefix='guest-')
+        self.directory = Path(self._scratch.name)
 
     def tearDown(self) -> None:
         for guest in self._guests:
@@ -22,10 +26,11 @@ class GuestTest(avocado.Test):
                 guest.shutdown(hard=True)
             self.log.info('serial:\n%s', guest.serial())
             self.log.info('log:\n%s', guest.get_log())
+        self._scratch.cleanup()
 
     def guest(self, payload: str, **options) -> Guest:
         """A guest, not yet launched."""
-        guest = Guest(payload, directory=Path(self.workdir), **options)
+        guest = Guest(payload, directory=self.directory, **options)
         self._guests.append(guest)
         return guest
 

@@ -24,6 +24,7 @@ def state(private: bool) -> str:
 
 
 def conversion_rows(done: list[Conversion]) -> list[list[str]]:
+    private: set[int] = set()       # pages; all memory starts shared
     rows = [['exit', 'private flag', 'range', 'from', 'to', 'time']]
     for conversion in done:
         flag = '' if conversion.flags is None else \
@@ -32,9 +33,13 @@ def conversion_rows(done: list[Conversion]) -> list[list[str]]:
         milliseconds = 1000 * (conversion.time - done[0].time)
         rows.append([conversion.exit, flag,
                      f'{conversion.start:#x}-{last:#x}',
-                     state(not conversion.to_private),
+                     state(conversion.start in private),
                      state(conversion.to_private),
                      f'+{milliseconds:.1f} ms'])
+        if conversion.to_private:
+            private.add(conversion.start)
+        else:
+            private.discard(conversion.start)
     return rows
 
 
@@ -69,7 +74,7 @@ def body() -> int:
                       'implicit conversions need the test kernel, run '
                       'scripts/demo --emulate')
     with tempfile.TemporaryDirectory() as directory:
-        guest = Guest('isolation', directory=Path(directory))
+        guest = Guest('isolation', directory=Path(directory), memory='64M')
         try:
             guest.launch()
             looks = list(observe(guest))

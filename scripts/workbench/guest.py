@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A guest with private memory, running one of the payloads of tests/guest."""
 
+import os
 import re
-import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from qemu.machine import QEMUMachine
+from qemu.qmp import QMPError
 
 from .paths import build_dir
 
@@ -100,20 +101,23 @@ class Guest(QEMUMachine):
         super().__init__(str(BINARY), name=f'guest-{payload}',
                          base_temp_dir=str(directory),
                          log_dir=str(directory))
-        self._input: socket.socket | None = None
         self.trace_file = directory / f'{self._name}.trace'
         self.serial_file = directory / f'{self._name}.serial'
-        for file in (self.trace_file, self.serial_file):
+        self.input_file = directory / f'{self._name}.input'
+        for file in (self.trace_file, self.serial_file, self.input_file):
             file.unlink(missing_ok=True)
+        os.mkfifo(self.input_file)
+        # For reading too: neither this nor QEMU's end waits for the other
+        self._input = os.open(self.input_file, os.O_RDWR)
         if protected:
             machine += ',confidential-guest-support=cgs0'
             self.add_args('-object', 'sw-protected-vm,id=cgs0')
         self.set_machine(machine)
-        self.add_args('-nodefaults', '-accel', 'kvm', '-m', memory,
+        self.add_args('-nodefaults', '-S', '-accel', 'kvm', '-m', memory,
                       '-smp', str(cpus), '-no-reboot', '-device', EXIT_PORT,
                       '-bios', str(PAYLOADS / f'{payload}.bin'),
-                      '-chardev', 'socket,id=serial,server=on,wait=off,path='
-                      f'{self.serial_path},logfile={self.serial_file}',
+                      '-chardev', f'file,id=serial,path={self.serial_file},'
+                      f'input-path={self.input_file}',
                       '-serial', 'chardev:serial',
                       '-msg', 'timestamp=on', '-D', str(self.trace_file))
         for event in TRACE_EVENTS:
@@ -122,9 +126,15 @@ class Guest(QEMUMachine):
             self.add_args('-fw_cfg',
                           f'name=opt/guest/{name},string={value}')
 
-    @property
-    def serial_path(self) -> str:
-        return str(Path(self.sock_dir) / 'serial.sock')
+    def launch(self) -> None:
+        """Start QEMU and, once its monitor is there, the payload."""
+        super().launch()
+        try:
+            self.cmd('cont')
+        except QMPError:
+            # A payload may end QEMU before the answer comes
+            if self.is_running():
+                raise
 
     def serial(self) -> str:
         """What the payload has printed so far."""
@@ -134,10 +144,7 @@ class Guest(QEMUMachine):
 
     def send(self, text: str) -> None:
         """Type on the payload's console."""
-        if self._input is None:
-            self._input = socket.socket(socket.AF_UNIX)
-            self._input.connect(self.serial_path)
-        self._input.sendall(text.encode())
+        os.write(self._input, text.encode())
 
     def trace(self) -> str:
         return self.trace_file.read_text()

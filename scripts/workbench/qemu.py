@@ -14,6 +14,7 @@ from .sources import QEMU_SERIES, qemu_tarball
 from .steps import Bar, Failure, ninja_progress, run, run_logged, step
 
 OPTIONS = REPO / 'configs' / 'qemu.options'
+EXISTING_TESTS = REPO / 'configs' / 'qemu.tests'
 BASE_TAG = 'qemu-base'
 BASE_VERSION = SERIES / 'BASE'      # what the series was exported against
 
@@ -223,11 +224,39 @@ def configure(tree: Path, build: Path, *extra: str) -> None:
     stamp.write_text(wanted)
 
 
-def compile_targets(tree: Path, build: Path, *targets: str,
+def compile_targets(tree: Path, build: Path, *names: str,
                     title: str = 'Build QEMU and its tests') -> None:
     """Build ninja targets, everything by default."""
-    run(title, ['ninja', *targets], cwd=build, log=f'{build.name}-ninja',
+    run(title, ['ninja', *names], cwd=build, log=f'{build.name}-ninja',
         progress=ninja_progress, env=environment(tree))
+
+
+def series_tests(tree: Tree) -> list[str]:
+    """Names of the tests that the series, as far as it is in the tree, adds or
+    changes."""
+    changed = git(tree.path, 'diff', '--name-only', BASE_TAG, 'HEAD', '--',
+                  'tests/unit', 'tests/qtest')
+    return [Path(name).stem for name in changed.splitlines()
+            if re.search(r'/[\w-]*test[\w-]*\.c$', name)
+            and '/libq' not in name]
+
+
+def existing_tests() -> list[str]:
+    """Names of QEMU's own tests that the series could break."""
+    return [line for line in EXISTING_TESTS.read_text().splitlines()
+            if line and not line.startswith('#')]
+
+
+def targets(tree: Tree, build: Path) -> list[str]:
+    """What to build: the binary and the tests that are run; QEMU has hundreds
+    of others."""
+    listing = subprocess.run(['ninja', '-t', 'targets', 'all'], cwd=build,
+                             capture_output=True, text=True, check=True).stdout
+    known = set(re.findall(r'^(tests/(?:unit|qtest)/[\w-]+): ', listing,
+                           flags=re.M))
+    wanted = series_tests(tree) + existing_tests()
+    return ['qemu-system-x86_64'] + sorted(
+        target for target in known if target.split('/')[-1] in wanted)
 
 
 def tree(source: Path | None = None) -> Tree:
@@ -241,7 +270,7 @@ def build_qemu(source: Path | None = None) -> Path:
     workbench.ensure()
     build = workbench.path / 'build'
     configure(workbench.path, build)
-    compile_targets(workbench.path, build)
+    compile_targets(workbench.path, build, *targets(workbench, build))
     binary = build_dir() / 'bin' / 'qemu-system-x86_64'
     binary.parent.mkdir(parents=True, exist_ok=True)
     fresh = binary.with_name('.new')

@@ -173,15 +173,6 @@ def check(source: Path | None) -> None:
              lambda bar: check_style(tree))
 
 
-def tests_of(tree: Tree) -> list[str]:
-    """Names of the meson tests that the series, as far as it is applied, adds
-    or changes."""
-    changed = qemu.git(tree.path, 'diff', '--name-only', BASE_TAG, 'HEAD',
-                       '--', 'tests/unit', 'tests/qtest')
-    return [Path(name).stem for name in changed.splitlines()
-            if name.endswith('.c') and '/lib' not in name]
-
-
 def bisect(source: Path | None) -> None:
     """Build every prefix of the series and run its tests."""
     directory = build_dir() / 'bisect'
@@ -200,8 +191,9 @@ def bisect(source: Path | None) -> None:
             print('  seen to build and pass before')
             continue
         qemu.configure(tree.path, build)
-        qemu.compile_targets(tree.path, build, title='  build')
-        names = tests_of(tree)
+        qemu.compile_targets(tree.path, build, *qemu.targets(tree, build),
+                             title='  build')
+        names = qemu.series_tests(tree)
         if names:
             run('  test', [build / 'pyvenv/bin/meson', 'test', '--no-rebuild',
                            '--print-errorlogs', *present(build, names)],

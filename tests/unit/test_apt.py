@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Other suites come from the mirror that the machine's own apt names."""
+
+import tempfile
+import unittest
+from pathlib import Path
+
+from workbench.apt import Source, derive, parse_deb822, parse_one_line, \
+    system_sources
+from workbench.steps import Failure
+
+DEB822 = '''\
+# a comment
+Types: deb
+URIs: http://mirror.example/debian
+Suites: bookworm bookworm-updates
+Components: main contrib
+Signed-By: /usr/share/keyrings/some.gpg
+
+Types: deb
+Enabled: no
+URIs: http://other.example/debian
+Suites: bookworm
+
+Types: deb-src
+URIs: http://source.example/debian
+Suites: bookworm
+Components: main
+'''
+
+ONE_LINE = '''\
+# deb http://commented.example/debian bookworm main
+deb [arch=amd64 signed-by=/key.gpg] http://a.example/debian bookworm main non-free # why
+deb-src http://a.example/debian bookworm main
+deb http://s.example/debian-security bookworm-security main
+'''
+
+
+class Parse(unittest.TestCase):
+
+    def test_deb822(self):
+        key = (('Signed-By', '/usr/share/keyrings/some.gpg'),)
+        self.assertEqual(parse_deb822(DEB822), [
+            Source('http://mirror.example/debian', suite, 'main contrib', key)
+            for suite in ('bookworm', 'bookworm-updates')])
+
+    def test_one_line(self):
+        self.assertEqual(parse_one_line(ONE_LINE), [
+            Source('http://a.example/debian', 'bookworm', 'main non-free',
+                   (('Architectures', 'amd64'), ('Signed-By', '/key.gpg'))),
+            Source('http://s.example/debian-security', 'bookworm-security',
+                   'main')])
+
+    def test_files(self):
+        with tempfile.TemporaryDirectory() as directory:
+            etc = Path(directory)
+            (etc / 'sources.list.d').mkdir()
+            (etc / 'sources.list').write_text(ONE_LINE)
+            (etc / 'sources.list.d' / 'x.sources').write_text(DEB822)
+            (etc / 'sources.list.d' / 'x.sources.save').write_text(DEB822)
+            self.assertEqual(len(system_sources(etc)), 4)
+
+
+class Derive(unittest.TestCase):
+
+    def test_release_with_its_security(self):
+        found = derive(parse_one_line(ONE_LINE), 'bookworm', 'trixie')
+        self.assertEqual([(source.uri, source.suite, source.components)
+                          for source in found], [
+            ('http://a.example/debian', 'trixie', 'main'),
+            ('http://s.example/debian-security', 'trixie-security', 'main')])
+        self.assertIn(('Signed-By', '/key.gpg'), found[0].options)
+
+    def test_backports_alone(self):
+        found = derive(parse_one_line(ONE_LINE), 'bookworm',
+                       'bookworm-backports')
+        self.assertEqual([source.suite for source in found],
+                         ['bookworm-backports'])
+
+    def test_nothing_to_derive_from(self):
+        with self.assertRaises(Failure):
+            derive(parse_one_line(ONE_LINE), 'trixie', 'forky')
+
+
+if __name__ == '__main__':
+    unittest.main()
