@@ -49,6 +49,7 @@ class GuestTest(avocado.Test):
         """Run a guest to its end; its payload must report no failure."""
         guest.launch()
         report = guest.finish(limit)
+        self.log.info('exit code %s', guest.exitcode())
         self.check_report(report)
         self.assertEqual(guest.exitcode(), PASSED, guest.get_log())
 

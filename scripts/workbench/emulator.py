@@ -10,6 +10,7 @@ guest-init for what happens inside.
 import os
 import selectors
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -187,9 +188,16 @@ def run(machine: Machine, command: Sequence[str],
             for end in theirs.values():
                 end.close()
             try:
+                signal.signal(signal.SIGTERM, _end)
+                signal.signal(signal.SIGHUP, _end)
                 return _wait(Relay(ours), limit, Path(directory))
             finally:
                 emulator.kill()
+
+
+def _end(number: int, _frame: object) -> None:
+    """Signals that end this process end the emulated machine too."""
+    sys.exit(128 + number)
 
 
 def _wait(relay: Relay, limit: float | None, directory: Path) -> int:
