@@ -143,10 +143,19 @@ def as_root() -> list[str]:
     return sudo
 
 
-def apt_progress(line: str) -> float | None:
-    """APT::Status-Fd lines: dlstatus or pmstatus:what:percent:text"""
-    match = re.match(r'(?:dl|pm)status:[^:]*:([\d.]+):', line)
-    return float(match[1]) / 100 if match else None
+def apt_progress() -> Progress:
+    """How far apt-get install is: each package is unpacked, then set up."""
+    packages = done = 0
+
+    def progress(line: str) -> float | None:
+        nonlocal packages, done
+        if match := re.match(r'(\d+) upgraded, (\d+) newly installed', line):
+            packages = int(match[1]) + int(match[2])
+        elif re.match(r'(Unpacking|Setting up) ', line):
+            done += 1
+        return min(done / (2 * packages), 1) if packages else None
+
+    return progress
 
 
 class Apt:
@@ -162,17 +171,17 @@ class Apt:
                 '-o', 'Dir::Etc::sourceparts=-',
                 '-o', f'Dir::State::Lists={home}/lists',
                 '-o', f'Dir::Cache={home}',
-                '-o', 'APT::Status-Fd=1', '-o', 'APT::Sandbox::User=root',
+                '-o', 'APT::Sandbox::User=root',
                 '-o', 'Acquire::Retries=3', '-o', 'Dpkg::Use-Pty=0',
                 '-o', 'DPkg::Lock::Timeout=120']
 
     def get(self, bar: Bar, *arguments: str, log: str,
             root: bool = False, cwd: Path | None = None) -> None:
-        progress: Progress = apt_progress
         environment = ['env', 'DEBIAN_FRONTEND=noninteractive']
         prefix = as_root() if root else []
         run_logged([*prefix, *environment, 'apt-get', *self.options(),
-                    *arguments], bar, log=log, progress=progress, cwd=cwd)
+                    *arguments], bar, log=log, progress=apt_progress(),
+                   cwd=cwd)
 
     def update(self, bar: Bar) -> None:
         """Fetch the indexes of the suites."""
