@@ -45,6 +45,19 @@ class GuestTest(avocado.Test):
             self.fail(f'the payload skipped everything: {report.skipped()}')
         self.assertEqual(report.failures(), [], report.text)
 
+    def check_boots(self, guest: Guest, count: int) -> None:
+        """
+        Wait for the end of a payload that goes through resets.
+
+        Its last report must be a good one.  Earlier boots may have been cut
+        off, but must not have reported a failure.
+        """
+        boots = guest.finish().boots()
+        self.assertEqual(len(boots), count)
+        for boot in boots[:-1]:
+            self.assertNotIn('not ok', boot.text)
+        self.check_report(boots[-1])
+
     def passes(self, guest: Guest, limit: float = 240) -> None:
         """Run a guest to its end; its payload must report no failure."""
         guest.launch()

@@ -4,7 +4,7 @@
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,9 @@ from qemu.qmp import QMPError
 
 from .paths import build_dir
 
-BINARY = build_dir() / 'bin' / 'qemu-system-x86_64'
+# Another one shows how a test fails without the series
+BINARY = Path(os.environ.get('QMP_QEMU_BINARY') or
+              build_dir() / 'bin' / 'qemu-system-x86_64')
 PAYLOADS = build_dir() / 'tests' / 'guest'
 EXIT_PORT = 'isa-debug-exit,iobase=0xf4,iosize=4'
 PASSED = 1              # isa-debug-exit turns the payload's 0 into this
@@ -35,11 +37,13 @@ class Conversion:
     start: int          # guest-physical address
     size: int           # bytes
     to_private: bool
+    changed: int        # bytes that were not in that state before
+    result: int         # 0 or a negative errno
     time: float         # seconds, of the host's clock
 
 
 TRACE_EVENTS = ('kvm_memory_fault', 'kvm_hc_map_gpa_range',
-                'kvm_convert_memory')
+                'memory_convert_end')
 
 
 def conversions(trace: str) -> Iterator[Conversion]:
@@ -56,10 +60,12 @@ def conversions(trace: str) -> Iterator[Conversion]:
             cause, flags = 'KVM_EXIT_MEMORY_FAULT', numbers[2]
         elif event == 'kvm_hc_map_gpa_range':
             cause, flags = 'KVM_EXIT_HYPERCALL', None
-        elif event == 'kvm_convert_memory':
-            yield Conversion(cause, flags, numbers[0], numbers[1],
-                             text.endswith('shared_to_private'),
-                             float(match[1]))
+        elif event == 'memory_convert_end':
+            start, size, changed = numbers
+            fields = dict(re.findall(r'(to_private|ret) (-?\d+)', text))
+            yield Conversion(cause, flags, start, size,
+                             fields['to_private'] == '1', changed,
+                             int(fields['ret']), float(match[1]))
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,11 @@ class Report:
             found.append(f'plan 1..{plans[0]}, but tests {tests}')
         return found
 
+    def boots(self) -> list['Report']:
+        """One report for each start of a payload that goes through resets."""
+        return [Report(text) for text in
+                re.split(r'^# boot \d+\n', self.text, flags=re.M)[1:]]
+
     def skipped(self) -> str | None:
         """Why all of it was skipped, if it was."""
         match = re.search(r'^1\.\.0 # SKIP (.*)', self.text, flags=re.M)
@@ -91,13 +102,15 @@ class Guest(QEMUMachine):
     """
     A software-protected VM on KVM that runs a payload.
 
-    Its serial console is `self.serial()`, its trace `self.trace()`.
+    Its serial console is `self.serial()`, its trace `self.trace()`.  A reset
+    ends it, unless `reboot`.  `arguments` are further ones for QEMU.
     """
 
     def __init__(self, payload: str, *, directory: Path, memory: str = '256M',
                  cpus: int = 1, machine: str = 'q35',
                  parameters: dict[str, object] | None = None,
-                 protected: bool = True) -> None:
+                 protected: bool = True, reboot: bool = False,
+                 trace: bool = True, arguments: Sequence[str] = ()) -> None:
         super().__init__(str(BINARY), name=f'guest-{payload}',
                          base_temp_dir=str(directory),
                          log_dir=str(directory))
@@ -114,17 +127,21 @@ class Guest(QEMUMachine):
             self.add_args('-object', 'sw-protected-vm,id=cgs0')
         self.set_machine(machine)
         self.add_args('-nodefaults', '-S', '-accel', 'kvm', '-m', memory,
-                      '-smp', str(cpus), '-no-reboot', '-device', EXIT_PORT,
+                      '-smp', str(cpus), '-device', EXIT_PORT,
                       '-bios', str(PAYLOADS / f'{payload}.bin'),
                       '-chardev', f'file,id=serial,path={self.serial_file},'
                       f'input-path={self.input_file}',
                       '-serial', 'chardev:serial',
                       '-msg', 'timestamp=on', '-D', str(self.trace_file))
-        for event in TRACE_EVENTS:
+        if not reboot:
+            self.add_args('-no-reboot')
+        # A line for each conversion takes longer than the conversion
+        for event in TRACE_EVENTS if trace else ():
             self.add_args('-trace', event)
         for name, value in (parameters or {}).items():
             self.add_args('-fw_cfg',
                           f'name=opt/guest/{name},string={value}')
+        self.add_args(*arguments)
 
     def launch(self) -> None:
         """Start QEMU and, once its monitor is there, the payload."""
@@ -149,32 +166,55 @@ class Guest(QEMUMachine):
     def trace(self) -> str:
         return self.trace_file.read_text()
 
+    def _wait(self, condition: Callable[[], bool], limit: float,
+              what: str) -> None:
+        """
+        Wait until a condition is true.
+
+        Raises RuntimeError if the VM stops instead, and TimeoutError.
+        """
+        deadline = time.monotonic() + limit
+        while not condition():
+            if self.event_wait('STOP', timeout=0):
+                status = self.cmd('query-status')['status']
+                raise RuntimeError(f'VM stopped ({status}) before {what}: '
+                                   f'{self.serial()}')
+            if time.monotonic() > deadline:
+                raise TimeoutError(f'not in {limit} s: {what}: '
+                                   f'{self.serial()}')
+            time.sleep(0.05)
+
     def wait_for_line(self, pattern: str, after: int = 0,
                       limit: float = 60) -> re.Match[str]:
         """
         Wait until the payload has printed a line that matches.
 
         `after` is where in the output to begin.  Raises TimeoutError, or
-        RuntimeError if QEMU ends before.
+        RuntimeError if QEMU ends or the VM stops before.
         """
-        deadline = time.monotonic() + limit
-        while True:
+        line = re.compile(pattern + r'\n', re.M)
+
+        def ended_or_there() -> bool:
+            nonlocal match
             running = self.is_running()
-            match = re.compile(pattern + r'\n', re.M).search(self.serial(),
-                                                             after)
-            if match:
-                return match
-            if not running:
-                raise RuntimeError(f'QEMU ended before {pattern!r}: '
-                                   f'{self.serial()}{self.get_log()}')
-            if time.monotonic() > deadline:
-                raise TimeoutError(f'no {pattern!r} in {limit} s: '
-                                   f'{self.serial()}')
-            time.sleep(0.05)
+            match = line.search(self.serial(), after)
+            return bool(match) or not running
+
+        match: re.Match[str] | None = None
+        self._wait(ended_or_there, limit, f'{pattern!r}')
+        if not match:
+            raise RuntimeError(f'QEMU ended before {pattern!r}: '
+                               f'{self.serial()}{self.get_log()}')
+        return match
 
     def finish(self, limit: float = 120) -> Report:
-        """Wait until the payload ends QEMU; returns what it reported."""
-        self.wait(timeout=limit)
+        """
+        Wait until the payload ends QEMU; returns what it reported.
+
+        Raises TimeoutError, or RuntimeError if the VM stops instead.
+        """
+        self._wait(lambda: not self.is_running(), limit, 'its end')
+        self.wait()
         return Report(self.serial())
 
     def physical_memory(self, start: int, size: int) -> bytes:

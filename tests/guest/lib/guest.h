@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "boot.h"
 #include "console.h"
 #include "exception.h"
 #include "exit.h"
@@ -20,6 +21,7 @@
 #include "kvm.h"
 #include "layout.h"
 #include "memory.h"
+#include "page.h"
 #include "param.h"
 #include "prng.h"
 #include "processor.h"

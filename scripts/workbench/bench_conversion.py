@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+How long it takes to make memory private or shared, in one run on one KVM:
+
+ours   QEMU with the series
+stock  QEMU with the first patch of it, which adds a VM type with private memory
+       and leaves conversion as it was
+floor  a program that does nothing but the two system calls of a conversion
+
+Figures are medians of the rounds.  On an emulated machine only ratios mean
+anything.  After that, without KVM, the bookkeeping of the series alone.
+"""
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from . import qemu
+from .bench import TARGET_HEAD, Target, table
+from .bench_rounds import MEMORY, SUBJECTS
+from .build import build
+from .paths import REPO, build_dir, digest
+from .qemu import Tree, patches
+from .sources import qemu_tarball
+from .steps import Bar, Failure, step
+from .surroundings import inside
+
+LAST_OF_STOCK = 'Add-software-protected-VMs'    # in the patch's name
+MICRO = 'tests/bench/benchmark-guest-memfd-manager'
+
+KINDS = {
+    'small': '4 KiB there and back, / 2',
+    'large': '2 MiB there and back, / 2',
+    'mixed': '4 MiB in alternating state',
+    'parallel': '4 vCPUs, 4 KiB each',
+}
+LITTLE, MUCH = MEMORY
+
+SMALL_LIMIT = 1.05      # ours / stock
+MIXED_LIMIT = 2         # stock / ours
+MEMORY_LIMIT = 1.1      # ours with much / ours with little guest RAM
+MICRO_LIMIT = 1.2       # 1 TiB / 64 MiB
+METADATA_LIMIT = 34     # MiB, of 1 TiB
+
+
+def build_stock() -> Path:
+    """QEMU with the series up to the VM type that is compared."""
+    series = patches()
+    last = [number for number, patch in enumerate(series)
+            if LAST_OF_STOCK in patch.name]
+    if not last:
+        raise Failure(f'no patch in {qemu.SERIES} has {LAST_OF_STOCK} in its '
+                      'name')
+    series = series[:last[0] + 1]
+    tree = Tree(build_dir() / 'bench-stock')
+    wanted = digest([qemu_tarball().name, *series])
+    stamp = tree.path / '.git' / 'bench-stock'
+    if not stamp.exists() or stamp.read_text() != wanted:
+        step('Apply the first patches to a tree to compare with',
+             lambda bar: tree.create(bar, series))
+        stamp.write_text(wanted)
+    built = tree.path / 'build'
+    qemu.configure(tree.path, built)
+    qemu.compile_targets(tree.path, built, 'qemu-system-x86_64',
+                         title='Build it')
+    return built / 'qemu-system-x86_64'
+
+
+def micro_benchmark(rebuild: bool) -> Path | None:
+    """The benchmark that is in the series itself, if it is there."""
+    tree = qemu.tree()
+    built = tree.path / 'build'
+    if rebuild and (tree.path / f'{MICRO}.c').exists():
+        qemu.compile_targets(tree.path, built, MICRO,
+                             title='Build the benchmark of bookkeeping')
+    return built / MICRO if (built / MICRO).exists() else None
+
+
+class Figures:
+    """What was measured, by kind of conversion, guest RAM and program."""
+
+    def __init__(self, raw: dict) -> None:
+        self.rounds: dict[tuple[str, int, str], list[float]] = {}
+        for figure in raw['figures']:
+            key = figure['kind'], figure['memory'], figure['subject']
+            self.rounds.setdefault(key, []).append(
+                1000 * figure['ticks'] / figure['count'] / raw['tsc_khz'])
+
+    def time(self, kind: str, memory: int, subject: str) -> float:
+        """Microseconds for one conversion."""
+        return median(self.rounds[kind, memory, subject])
+
+    def ratio(self, kind: str, memory: int, one: str, other: str) -> float:
+        return self.time(kind, memory, one) / self.time(kind, memory, other)
+
+    def growth(self, kind: str, subject: str) -> float:
+        """Time with much guest RAM to time with little."""
+        return (self.time(kind, MUCH, subject) /
+                self.time(kind, LITTLE, subject))
+
+    def spread(self, kind: str, memory: int, one: str, other: str) -> str:
+        """Least and greatest ratio that one round alone would have given."""
+        ratios = [a / b for a, b in zip(self.rounds[kind, memory, one],
+                                        self.rounds[kind, memory, other],
+                                        strict=True)]
+        return f'{min(ratios):.2f}-{max(ratios):.2f}'
+
+
+def size(memory: int) -> str:
+    return f'{memory} MiB' if memory < 1024 else f'{memory >> 10} GiB'
+
+
+def time_rows(figures: Figures) -> list[list[str]]:
+    rows = [['microseconds', 'guest RAM', *SUBJECTS, 'ours/stock', 'rounds',
+             'ours/floor', 'rounds']]
+    for kind, name in KINDS.items():
+        for memory in MEMORY:
+            row = [name, size(memory)]
+            row += [f'{figures.time(kind, memory, subject):.1f}'
+                    for subject in SUBJECTS]
+            for other in ('stock', 'floor'):
+                row += [f'{figures.ratio(kind, memory, "ours", other):.2f}',
+                        figures.spread(kind, memory, 'ours', other)]
+            rows.append(row)
+    return rows
+
+
+def memory_rows(figures: Figures) -> list[list[str]]:
+    """How much each program is slower with much guest RAM."""
+    rows = [[f'{size(MUCH)} / {size(LITTLE)}', *SUBJECTS]]
+    for kind, name in KINDS.items():
+        rows.append([name, *(f'{figures.growth(kind, subject):.2f}'
+                             for subject in SUBJECTS)])
+    return rows
+
+
+def targets(figures: Figures) -> list[Target]:
+    found = [Target(f'4 KiB, {size(memory)}: ours / stock',
+                    figures.ratio('small', memory, 'ours', 'stock'),
+                    SMALL_LIMIT) for memory in MEMORY]
+    found += [Target(f'4 MiB alternating, {size(memory)}: stock / ours',
+                     figures.ratio('mixed', memory, 'stock', 'ours'),
+                     MIXED_LIMIT, at_least=True) for memory in MEMORY]
+    for kind, name in KINDS.items():
+        found.append(Target(f'{name}: ours, {size(MUCH)} / {size(LITTLE)}',
+                            figures.growth(kind, 'ours'), MEMORY_LIMIT))
+    return found
+
+
+def micro_targets(text: str) -> list[Target]:
+    """What the benchmark of the series says, and its targets."""
+    found = []
+    for state, name, ratio in re.findall(
+            r'^# (\w+), (.*), there and back / 2: .* ratio ([\d.]+) \(target',
+            text, flags=re.M):
+        found.append(Target(f'{name}, {state}: 1 TiB / 64 MiB', float(ratio),
+                            MICRO_LIMIT))
+    for state, mebibytes in re.findall(
+            r'^# (\w+), metadata of 1 TiB: ([\d.]+) MiB', text, flags=re.M):
+        found.append(Target(f'metadata of 1 TiB, {state}', float(mebibytes),
+                            METADATA_LIMIT, unit=' MiB'))
+    return found
+
+
+def run_rounds(options: argparse.Namespace, ours: Path, stock: Path) -> dict:
+    """Measure beside KVM; returns the raw numbers."""
+    # Something that is writable there
+    with tempfile.TemporaryDirectory(dir=build_dir()) as directory:
+        output = Path(directory) / 'figures.json'
+        command = [REPO / 'scripts' / 'with-kvm', '--timeout',
+                   str(120 + 300 * options.rounds)]
+        if options.emulate:
+            command.append('--emulate')
+        command += ['--', *inside(
+            'python3', '-m', 'workbench.bench_rounds',
+            '--ours', str(ours), '--stock', str(stock),
+            '--floor', str(build_dir() / 'tests' / 'bench' / 'floor'),
+            '--payload', str(build_dir() / 'tests' / 'guest' / 'bench.bin'),
+            '--rounds', str(options.rounds), '--output', str(output))]
+        if subprocess.run(command, check=False,
+                          stdin=subprocess.DEVNULL).returncode:
+            raise Failure('stopped: what went wrong is said above')
+        return json.loads(output.read_text())
+
+
+def run_micro(binary: Path) -> str:
+    said: list[str] = []
+
+    def body(bar: Bar) -> None:
+        said.append(subprocess.run([binary, '--tap'], check=True, text=True,
+                                   capture_output=True).stdout)
+
+    step('Measure the bookkeeping alone', body)
+    return said[0]
+
+
+def report(title: str, rows: list[list[str]], left: int = 1) -> None:
+    print(f'\n{title}\n\n{table(rows, left)}')
+
+
+def built(options: argparse.Namespace) -> tuple[Path, Path, Path | None]:
+    """Have all that is measured: ours, stock, and the micro-benchmark."""
+    chosen: Callable[[Path], Path] = lambda path: path.resolve(strict=True)
+    if not options.no_rebuild:
+        wanted = ['bzImage', 'tests/guest/bench.bin', 'tests/bench/floor']
+        build(*wanted, *([] if options.ours else ['qemu-version']))
+    ours = chosen(options.ours or build_dir() / 'bin' / 'qemu-system-x86_64')
+    if options.stock or options.no_rebuild:
+        stock = chosen(options.stock or build_dir() /
+                       'bench-stock/build/qemu-system-x86_64')
+    else:
+        stock = build_stock()
+    return ours, stock, micro_benchmark(not options.no_rebuild and
+                                        not options.ours)
+
+
+def run(options: argparse.Namespace) -> int:
+    ours, stock, micro = built(options)
+    raw = run_rounds(options, ours, stock)
+    figures = Figures(raw)
+    said = run_micro(micro) if micro else ''
+    if options.json:
+        options.json.write_text(json.dumps({**raw, 'micro': said}, indent=1))
+
+    report(f'Medians of {options.rounds} rounds; "rounds": least and greatest '
+           'of the ratios', time_rows(figures), left=2)
+    report('Effect of guest RAM', memory_rows(figures))
+    report('Targets', [TARGET_HEAD, *(one.row() for one in targets(figures))])
+    if micro:
+        print('\nBookkeeping alone, without KVM and without emulation\n')
+        print('\n'.join(line[2:] for line in said.splitlines()
+                        if 'TiB' in line))
+        report('Targets', [TARGET_HEAD,
+                           *(one.row() for one in micro_targets(said))])
+    else:
+        print(f'\n{MICRO} is not built: no figures of the bookkeeping alone')
+    return 0

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""After a reset memory is shared and private halves are empty, on real KVM."""
+
+from workbench.avocado import GuestTest
+
+
+class Reset(GuestTest):
+
+    def test_reset(self):
+        """By QMP, by a triple fault, by the reset control register."""
+        guest = self.guest('reset', reboot=True)
+        guest.launch()
+        guest.wait_for_line('# step reset')
+        guest.cmd('system_reset')
+        self.check_boots(guest, 4)
+
+    def test_reset_in_storm(self):
+        """While all CPUs convert their own pages, then while they collide."""
+        guest = self.guest('storm', cpus=4, reboot=True, trace=False,
+                           parameters={'resets': 2, 'conversions': 1000})
+        guest.launch()
+        seen = 0
+        for _ in range(2):
+            seen = guest.wait_for_line('# in the storm', seen).end()
+            guest.cmd('system_reset')
+        guest.wait_for_line('# step look .*', seen)
+        guest.send('\n')
+        self.check_boots(guest, 3)

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""All CPUs convert at the same time, on real KVM."""
+
+import struct
+
+from workbench.avocado import GuestTest
+
+CPUS = 4
+# One conversion takes some hundred microseconds here
+CONVERSIONS = 200_000
+
+
+class Storm(GuestTest):
+
+    def test_storm(self):
+        """
+        Own pages, contents checked each time, and the same few pages.
+
+        In the end the host sees what the guest wrote, so that QEMU, KVM and the
+        guest agree on the state.
+        """
+        guest = self.guest('storm', cpus=CPUS, trace=False, parameters={
+            'conversions': self.params.get('conversions',
+                                           default=CONVERSIONS)})
+        guest.launch()
+        look = guest.wait_for_line(
+            r'# step look gpa=0x([0-9a-f]+) size=0x([0-9a-f]+)', limit=240)
+        start, size = int(look[1], 16), int(look[2], 16)
+        words = struct.unpack(f'<{size // 8}Q',
+                              guest.physical_memory(start, size))
+        self.assertEqual([hex(word) for number, word in enumerate(words)
+                          if word != start + 8 * number], [])
+        guest.send('\n')
+        self.check_report(guest.finish())

@@ -1,0 +1,188 @@
+/*
+ * Guest payload: a DIMM comes and goes while its pages are in both states
+ *
+ * The host plugs DIMM 0 when it reads "# step plug", and sends a newline. It
+ * asks for its removal at "# step unplug", which the payload waits for, and
+ * sends a newline at "# step unplugged" once the DIMM is gone. This happens
+ * three times: first with new memory, then with the same memory at another
+ * address, then with new memory at the first address.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "guest.h"
+
+/* Source: docs/specs/acpi_mem_hotplug.rst of QEMU */
+#define PORT_MEMORY 0xa00
+#define MEMORY_SELECT (PORT_MEMORY + 0x00)
+#define MEMORY_ADDRESS_LOW (PORT_MEMORY + 0x00)
+#define MEMORY_ADDRESS_HIGH (PORT_MEMORY + 0x04)
+#define MEMORY_SIZE_LOW (PORT_MEMORY + 0x08)
+#define MEMORY_STATUS (PORT_MEMORY + 0x14)
+#define STATUS_ENABLED 0x01
+#define STATUS_INSERTED 0x02
+#define STATUS_REMOVE 0x04
+#define STATUS_EJECT 0x08
+
+#define PAGES 16                /* every other one is private */
+
+/* Contents move with the memory, so they depend on the page's number only */
+static uint64_t word(unsigned page, unsigned generation)
+{
+    return 0x5ec2e70000000000ULL | generation << 16 | page;
+}
+
+static void fill(uint64_t gpa, uint64_t value)
+{
+    uint64_t offset;
+
+    for (offset = 0; offset < PAGE_SIZE; offset += sizeof(value)) {
+        gpa_write64(gpa + offset, value);
+    }
+}
+
+static bool is_filled(uint64_t gpa, uint64_t value)
+{
+    uint64_t offset;
+
+    for (offset = 0; offset < PAGE_SIZE; offset += sizeof(value)) {
+        if (gpa_read64(gpa + offset) != value) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static uint64_t plug(void)
+{
+    uint64_t address;
+
+    tap_comment("step plug");
+    guest_wait_for('\n');
+    outl(MEMORY_SELECT, 0);
+    tap_ok(inb(MEMORY_STATUS) & STATUS_ENABLED, "a DIMM is there");
+    outb(MEMORY_STATUS, STATUS_INSERTED);
+    address = inl(MEMORY_ADDRESS_LOW) |
+              (uint64_t)inl(MEMORY_ADDRESS_HIGH) << 32;
+    tap_comment("DIMM at 0x%lx, 0x%x bytes", address, inl(MEMORY_SIZE_LOW));
+    if (address < 4 * GIB || address >= MAPPED_GIB * GIB) {
+        panic("DIMM at 0x%lx", address);
+    }
+    return address;
+}
+
+static void unplug(void)
+{
+    tap_comment("step unplug");
+    while (!(inb(MEMORY_STATUS) & STATUS_REMOVE)) {
+        cpu_relax();
+    }
+    outb(MEMORY_STATUS, STATUS_REMOVE);
+    outb(MEMORY_STATUS, STATUS_EJECT);
+    tap_comment("step unplugged");
+    guest_wait_for('\n');
+    tap_ok(!(inb(MEMORY_STATUS) & STATUS_ENABLED), "the DIMM is gone");
+}
+
+static void check_new(uint64_t base)
+{
+    unsigned zero = 0, private = 0, empty = 0;
+    unsigned i;
+
+    for (i = 0; i < PAGES; i++) {
+        uint64_t gpa = base + i * PAGE_SIZE;
+
+        zero += page_is_zero(gpa);
+        private += page_was_private(gpa);
+        empty += page_is_zero(gpa);
+    }
+    tap_is(zero, PAGES, "new memory is zero");
+    tap_is(private, 0, "new memory is shared");
+    tap_is(empty, PAGES, "new memory's private half is empty");
+    tap_is(convert(base, PAGES * PAGE_SIZE, false), 0, "all to shared");
+}
+
+/* Every other page becomes private; both halves of those are written */
+static void use(uint64_t base, unsigned generation)
+{
+    unsigned failed = 0;
+    unsigned i;
+
+    for (i = 0; i < PAGES; i++) {
+        uint64_t gpa = base + i * PAGE_SIZE;
+
+        if (i % 2) {
+            failed += convert(gpa, PAGE_SIZE, true) != 0;
+        }
+        fill(gpa, word(i, generation));
+    }
+    tap_is(failed, 0, "every other page to private");
+}
+
+/* The same memory: as use() left it, wherever it is */
+static void check_used(uint64_t base, unsigned generation)
+{
+    unsigned kept = 0, private = 0, shared = 0;
+    unsigned i;
+
+    for (i = 0; i < PAGES; i++) {
+        kept += is_filled(base + i * PAGE_SIZE, word(i, generation));
+    }
+    tap_is(kept, PAGES, "the same memory has its contents");
+    for (i = 0; i < PAGES; i += 2) {
+        shared += !page_was_private(base + i * PAGE_SIZE);
+        private += page_was_private(base + (i + 1) * PAGE_SIZE);
+    }
+    tap_is(shared, PAGES / 2, "what was shared in it still is");
+    tap_is(private, PAGES / 2, "what was private in it still is");
+}
+
+/*
+ * Were a page still private for KVM, it would be no MMIO but a fault that
+ * cannot be resolved.
+ */
+static void check_hole(uint64_t base)
+{
+    unsigned stuck = 0;
+    unsigned i;
+
+    for (i = 0; i < PAGES; i++) {
+        uint64_t gpa = base + i * PAGE_SIZE;
+
+        gpa_write64(gpa, word(i, 0));
+        stuck += gpa_read64(gpa) == word(i, 0);
+    }
+    tap_is(stuck, 0, "where the DIMM was is a hole");
+    tap_is(convert(base, PAGES * PAGE_SIZE, true), -KVM_EINVAL,
+           "the hole to private");
+    tap_is(convert(base, PAGES * PAGE_SIZE, false), 0, "the hole to shared");
+}
+
+int main(void)
+{
+    uint64_t first, second;
+
+    if (!kvm_present()) {
+        return tap_skip_all("not running on KVM");
+    }
+    first = plug();
+    check_new(first);
+    use(first, 1);
+    unplug();
+    check_hole(first);
+
+    second = plug();
+    tap_ok(second != first, "the same memory comes at another address");
+    check_used(second, 1);
+    use(second, 2);
+    unplug();
+    check_hole(first);
+    check_hole(second);
+
+    tap_is(plug(), first, "new memory comes at the first address");
+    check_new(first);
+    use(first, 3);
+    unplug();
+    check_hole(first);
+    return tap_done();
+}

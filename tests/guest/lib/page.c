@@ -1,0 +1,60 @@
+/*
+ * Guest payload library: what is in a page, and which state it has
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "guest.h"
+
+#define PROBE_STAMP 0xffffff
+
+/* An odd number times an odd number is never 0 */
+static uint64_t word(uint64_t gpa, uint64_t stamp)
+{
+    return (gpa << 24 | stamp << 1 | 1) * 0x9e3779b97f4a7c15ULL;
+}
+
+void page_stamp(uint64_t gpa, uint64_t stamp)
+{
+    uint64_t end = gpa + PAGE_SIZE;
+
+    for (; gpa < end; gpa += sizeof(uint64_t)) {
+        gpa_write64(gpa, word(gpa, stamp));
+    }
+}
+
+bool page_has(uint64_t gpa, uint64_t stamp)
+{
+    uint64_t end = gpa + PAGE_SIZE;
+
+    for (; gpa < end; gpa += sizeof(uint64_t)) {
+        if (gpa_read64(gpa) != word(gpa, stamp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool page_is_zero(uint64_t gpa)
+{
+    uint64_t end = gpa + PAGE_SIZE;
+
+    for (; gpa < end; gpa += sizeof(uint64_t)) {
+        if (gpa_read64(gpa)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool page_was_private(uint64_t gpa)
+{
+    long ret;
+
+    page_stamp(gpa, PROBE_STAMP);
+    ret = convert(gpa, PAGE_SIZE, true);
+    if (ret) {
+        panic("conversion of 0x%lx to private: %ld", gpa, ret);
+    }
+    return page_has(gpa, PROBE_STAMP);
+}

@@ -1,0 +1,43 @@
+/*
+ * Guest payload library: what is in a page, and which state it has
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef GUEST_PAGE_H
+#define GUEST_PAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/**
+ * page_stamp: fill a page with contents of its own
+ *
+ * Every word depends on its address and on the stamp, and none is 0.
+ *
+ * @gpa: guest-physical address of the page
+ * @stamp: below 2^24
+ */
+void page_stamp(uint64_t gpa, uint64_t stamp);
+
+/* page_has: whether a page is as page_stamp(@gpa, @stamp) leaves it */
+bool page_has(uint64_t gpa, uint64_t stamp);
+
+/* page_is_zero: whether all of a page is 0 */
+bool page_is_zero(uint64_t gpa);
+
+/**
+ * page_was_private: find out a page's state, by changing it
+ *
+ * A guest cannot ask for the state, but only a page that is private already
+ * keeps its contents when it is converted to private.
+ *
+ * @gpa: guest-physical address of the page. Afterwards it is private, and its
+ *       former contents are lost. If it was shared, what is in it now is what
+ *       was in the private half.
+ *
+ * Returns: whether it was private. Panics if it cannot be converted.
+ */
+bool page_was_private(uint64_t gpa);
+
+#endif /* GUEST_PAGE_H */

@@ -1,0 +1,247 @@
+/*
+ * Guest payload: all CPUs convert memory at the same time
+ *
+ * In every other phase the CPUs convert pages of their own and check contents
+ * after each conversion; their pages are interleaved in one such phase and in
+ * blocks in the next, where ranges of random length are converted. In the
+ * phases between them all CPUs convert the same few pages to random states,
+ * and touch them with random intent; contents are arbitrary then, but
+ * afterwards every page must take part in a conversion as if nothing had
+ * happened. Converted pages read zero, as under QEMU's default discard policy.
+ *
+ * In the end all of the memory is shared, each word holds its own address, and
+ * the payload waits for a newline at "# step look gpa=0x... size=0x...", so that
+ * the host can look.
+ *
+ * Parameters:
+ *   base         guest-physical address, default 16M
+ *   conversions  default 20000; all CPUs together
+ *   seed         of the random numbers, default 1
+ *   resets       default 0. As often the storm goes on for ever, from
+ *                "# in the storm" on, until the machine is reset; then it must
+ *                find memory as it was at first.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "guest.h"
+
+#define PAGES 512
+#define SMALL 8                 /* pages, where all CPUs are to meet */
+#define MAX_RANGE 16            /* pages */
+#define PHASES 8
+#define FOR_EVER (~0ULL)
+#define IN_THE_STORM 500        /* conversions of CPU 0 */
+
+typedef struct Page {
+    bool is_private;
+    uint64_t stamp;             /* 0: none yet */
+} Page;
+
+typedef enum Phase {
+    INTERLEAVED,
+    OVERLAPPING,
+    BLOCKS,
+    OVERLAPPING_AGAIN,
+} Phase;
+
+static uint64_t base;
+static uint64_t seed;
+static uint64_t quota;          /* conversions of each CPU in each phase */
+static Phase phase;
+static unsigned cpus;
+static Page model[PAGES];
+
+/* Sums over all CPUs */
+static uint64_t conversions;
+static uint64_t failed;
+static uint64_t lost;           /* pages whose contents are not what they were */
+static uint64_t dirty;          /* pages that are not zero when just converted */
+static uint64_t stuck;          /* pages that a conversion left as they were */
+
+static uint64_t gpa_of(unsigned page)
+{
+    return base + page * PAGE_SIZE;
+}
+
+static void add(uint64_t *sum, uint64_t value)
+{
+    __atomic_add_fetch(sum, value, __ATOMIC_RELAXED);
+}
+
+/* What CPU 0 tells a host that wants to reset the machine in the middle */
+static void tell(uint64_t done)
+{
+    if (quota == FOR_EVER && cpu_index() == 0 && done == IN_THE_STORM) {
+        tap_comment("in the storm");
+    }
+}
+
+/* Where the @n-th of a CPU's own pages is */
+static unsigned own_page(unsigned n)
+{
+    return phase == BLOCKS ? cpu_index() * (PAGES / cpus) + n
+                           : n * cpus + cpu_index();
+}
+
+static void check_stamp(unsigned page)
+{
+    add(&lost, model[page].stamp && !page_has(gpa_of(page), model[page].stamp));
+}
+
+static void convert_own(Prng *prng, uint64_t stamp)
+{
+    unsigned mine = PAGES / cpus;
+    unsigned n = prng_below(prng, mine);
+    unsigned first = own_page(n);
+    unsigned count = 1;
+    bool to_private = !model[first].is_private;
+    unsigned i;
+
+    /* Neighbours in memory are the same CPU's in this phase only */
+    if (phase == BLOCKS) {
+        count = mine - n < MAX_RANGE ? mine - n : MAX_RANGE;
+        count = 1 + prng_below(prng, count);
+    }
+    for (i = first; i < first + count; i++) {
+        check_stamp(i);
+    }
+    add(&failed, convert(gpa_of(first), count * PAGE_SIZE, to_private) != 0);
+    for (i = first; i < first + count; i++) {
+        if (model[i].is_private == to_private) {
+            check_stamp(i);
+        } else {
+            add(&dirty, !page_is_zero(gpa_of(i)));
+        }
+        page_stamp(gpa_of(i), stamp);
+        model[i] = (Page) { .is_private = to_private, .stamp = stamp };
+    }
+}
+
+static void convert_anything(Prng *prng)
+{
+    /* Half of the time in few pages, to collide more often */
+    unsigned limit = prng_below(prng, 2) ? SMALL : PAGES;
+    unsigned first = prng_below(prng, limit);
+    unsigned count = limit - first < MAX_RANGE ? limit - first : MAX_RANGE;
+    bool to_private = prng_below(prng, 2);
+
+    count = 1 + prng_below(prng, count);
+    add(&failed,
+        convert(gpa_of(first), count * PAGE_SIZE, to_private) != 0);
+    /* The page may be neither mapped nor in this state */
+    intent_read8(gpa_to_ptr(gpa_of(prng_below(prng, SMALL))),
+                 prng_below(prng, 2) ? INTENT_PRIVATE : INTENT_SHARED);
+}
+
+static void work(void *arg)
+{
+    uint64_t done;
+    Prng prng;
+
+    prng_init(&prng, (seed << 16) + (phase << 8) + cpu_index());
+    /* So that no two CPUs begin with the same numbers */
+    prng_next(&prng);
+    for (done = 0; done < quota; done++) {
+        if (phase == INTERLEAVED || phase == BLOCKS) {
+            convert_own(&prng, 1 + done % MIB);
+        } else {
+            convert_anything(&prng);
+        }
+        tell(done);
+    }
+    add(&conversions, done);
+}
+
+static void convert_all(bool to_private)
+{
+    add(&failed, convert(base, PAGES * PAGE_SIZE, to_private) != 0);
+}
+
+/*
+ * QEMU's bookkeeping and KVM's attributes must agree on every page: if one of
+ * them does not change with a conversion of all, the page shows what was
+ * written before.
+ */
+static void settle(void)
+{
+    static uint64_t stamp = 2 * MIB;
+    unsigned turn, i;
+
+    convert_all(true);
+    for (turn = 0; turn < 3; turn++) {
+        stamp++;
+        for (i = 0; i < PAGES; i++) {
+            page_stamp(gpa_of(i), stamp);
+        }
+        convert_all(turn % 2);
+        for (i = 0; i < PAGES; i++) {
+            stuck += page_has(gpa_of(i), stamp);
+        }
+    }
+    memset(model, 0, sizeof(model));
+}
+
+static void run_phase(unsigned number, const char *name)
+{
+    phase = number % 4;
+    failed = lost = dirty = stuck = 0;
+    on_all_cpus(work, NULL);
+    settle();
+    tap_ok(!failed && !lost && !dirty && !stuck, "%u: %s", number, name);
+    tap_comment("conversions that failed: %lu; pages that lost contents: %lu, "
+                "that were not zero after: %lu, that did not change: %lu",
+                failed, lost, dirty, stuck);
+}
+
+static void test_initial_state(void)
+{
+    unsigned private = 0, used = 0;
+    unsigned i;
+
+    for (i = 0; i < PAGES; i++) {
+        private += page_was_private(gpa_of(i));
+        used += !page_is_zero(gpa_of(i));
+    }
+    tap_is(private, 0, "all pages are shared at first");
+    tap_is(used, 0, "all private halves are zero at first");
+    convert_all(false);
+}
+
+int main(void)
+{
+    static const char *const names[] = {
+        "interleaved", "overlapping", "blocks", "overlapping",
+    };
+    unsigned boot = boot_begin();
+    uint64_t total = param_u64("conversions", 20000);
+    unsigned number;
+    uint64_t gpa;
+
+    base = param_u64("base", 16 * MIB);
+    seed = param_u64("seed", 1);
+    assert(memory_is_usable(base, PAGES * PAGE_SIZE));
+    if (!kvm_present()) {
+        return tap_skip_all("not running on KVM");
+    }
+    cpus = smp_start();
+    tap_comment("base=0x%lx conversions=%lu seed=%lu cpus=%u", base, total,
+                seed, cpus);
+    quota = (total + PHASES * cpus - 1) / (PHASES * cpus);
+    test_initial_state();
+    if (boot < param_u64("resets", 0)) {
+        quota = FOR_EVER;
+        run_phase(boot, names[boot % 4]);
+    }
+    for (number = 0; number < PHASES; number++) {
+        run_phase(number, names[number % 4]);
+    }
+    tap_ok(conversions >= total, "%lu conversions", conversions);
+
+    for (gpa = base; gpa < base + PAGES * PAGE_SIZE; gpa += sizeof(gpa)) {
+        gpa_write64(gpa, gpa);
+    }
+    tap_comment("step look gpa=0x%lx size=0x%llx", base, PAGES * PAGE_SIZE);
+    guest_wait_for('\n');
+    return tap_done();
+}
