@@ -18,7 +18,6 @@
 #define HOLE (512 * MIB)
 #define FAR_HOLE (1ULL << 45)   /* more than any CPU here can address */
 #define LAST_PAGE (~0ULL - PAGE_SIZE + 1)
-#define VGA_HOLE 0xa0000        /* without a graphics card */
 #define OPTION_ROM 0xc0000
 #define IOAPIC 0xfec00000
 #define HPET 0xfed00000
@@ -35,13 +34,12 @@ static const struct {
     { "a hole", HOLE, 1, -KVM_EINVAL, 0 },
     { "1 GiB of holes and MMIO", 3 * GIB, GIB / PAGE_SIZE, -KVM_EINVAL, 0 },
     { "a hole far above", FAR_HOLE, 512, -KVM_EINVAL, 0 },
-    { "the graphics card's hole", VGA_HOLE, 32, -KVM_EINVAL, 0 },
     { "IOAPIC", IOAPIC, 1, -KVM_EINVAL, 0 },
     { "HPET", HPET, 1, -KVM_EINVAL, 0 },
     { "BIOS", BIOS, BIOS_SIZE / PAGE_SIZE, -KVM_EOPNOTSUPP, 0 },
     { "option ROMs", OPTION_ROM, 1, -KVM_EOPNOTSUPP, 0 },
-    { "hole and ROM", OPTION_ROM - PAGE_SIZE, 2, -KVM_EINVAL, 0 },
-    { "all below 4 GiB", 0, 4 * GIB / PAGE_SIZE, -KVM_EINVAL, 0 },
+    { "RAM and ROM", OPTION_ROM - PAGE_SIZE, 2, -KVM_EOPNOTSUPP, 0 },
+    { "all below 4 GiB", 0, 4 * GIB / PAGE_SIZE, -KVM_EOPNOTSUPP, 0 },
     { "last page of 2^64 bytes", LAST_PAGE, 1, -KVM_EINVAL, -KVM_EINVAL },
     /* Neither of these wraps in pages, which is all that KVM looks at */
     { "2^64 bytes", 0, 1ULL << 52, -KVM_EINVAL, -KVM_EINVAL },

@@ -184,9 +184,12 @@ static void settle(void)
 
 static void run_phase(unsigned number, const char *name)
 {
+    uint64_t start = rdtsc();
+
     phase = number % 4;
     failed = lost = dirty = stuck = 0;
     on_all_cpus(work, NULL);
+    tap_comment("%lu ticks", rdtsc() - start);
     settle();
     tap_ok(!failed && !lost && !dirty && !stuck, "%u: %s", number, name);
     tap_comment("conversions that failed: %lu; pages that lost contents: %lu, "
