@@ -14,10 +14,8 @@ anything.  After that, without KVM, the bookkeeping of the series alone.
 import argparse
 import json
 import re
-import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
@@ -32,6 +30,7 @@ from .steps import Bar, Failure, step
 from .surroundings import inside
 
 LAST_OF_STOCK = 'Add-software-protected-VMs'    # in the patch's name
+STOCK_BINARY = 'build/qemu-system-x86_64'       # in its tree
 MICRO = 'tests/bench/benchmark-guest-memfd-manager'
 
 KINDS = {
@@ -49,6 +48,10 @@ MICRO_LIMIT = 1.2       # 1 TiB / 64 MiB
 METADATA_LIMIT = 34     # MiB, of 1 TiB
 
 
+def stock_tree() -> Tree:
+    return Tree(build_dir() / 'bench-stock')
+
+
 def build_stock() -> Path:
     """QEMU with the series up to the VM type that is compared."""
     series = patches()
@@ -58,28 +61,29 @@ def build_stock() -> Path:
         raise Failure(f'no patch in {qemu.SERIES} has {LAST_OF_STOCK} in its '
                       'name')
     series = series[:last[0] + 1]
-    tree = Tree(build_dir() / 'bench-stock')
+    tree = stock_tree()
     wanted = digest([qemu_tarball().name, *series])
     stamp = tree.path / '.git' / 'bench-stock'
     if not stamp.exists() or stamp.read_text() != wanted:
         step('Apply the first patches to a tree to compare with',
              lambda bar: tree.create(bar, series))
         stamp.write_text(wanted)
-    built = tree.path / 'build'
-    qemu.configure(tree.path, built)
-    qemu.compile_targets(tree.path, built, 'qemu-system-x86_64',
+    directory = (tree.path / STOCK_BINARY).parent
+    qemu.configure(tree.path, directory)
+    qemu.compile_targets(tree.path, directory, 'qemu-system-x86_64',
                          title='Build it')
-    return built / 'qemu-system-x86_64'
+    return tree.path / STOCK_BINARY
 
 
 def micro_benchmark(rebuild: bool) -> Path | None:
     """The benchmark that is in the series itself, if it is there."""
     tree = qemu.tree()
-    built = tree.path / 'build'
+    directory = tree.path / 'build'
     if rebuild and (tree.path / f'{MICRO}.c').exists():
-        qemu.compile_targets(tree.path, built, MICRO,
+        qemu.compile_targets(tree.path, directory, MICRO,
                              title='Build the benchmark of bookkeeping')
-    return built / MICRO if (built / MICRO).exists() else None
+    binary = directory / MICRO
+    return binary if binary.exists() else None
 
 
 class Figures:
@@ -206,18 +210,18 @@ def report(title: str, rows: list[list[str]], left: int = 1) -> None:
 
 def built(options: argparse.Namespace) -> tuple[Path, Path, Path | None]:
     """Have all that is measured: ours, stock, and the micro-benchmark."""
-    chosen: Callable[[Path], Path] = lambda path: path.resolve(strict=True)
     if not options.no_rebuild:
         wanted = ['bzImage', 'tests/guest/bench.bin', 'tests/bench/floor']
         build(*wanted, *([] if options.ours else ['qemu-version']))
-    ours = chosen(options.ours or build_dir() / 'bin' / 'qemu-system-x86_64')
-    if options.stock or options.no_rebuild:
-        stock = chosen(options.stock or build_dir() /
-                       'bench-stock/build/qemu-system-x86_64')
+    ours = options.ours or build_dir() / 'bin' / 'qemu-system-x86_64'
+    if options.stock:
+        stock = options.stock
+    elif options.no_rebuild:
+        stock = stock_tree().path / STOCK_BINARY
     else:
         stock = build_stock()
-    return ours, stock, micro_benchmark(not options.no_rebuild and
-                                        not options.ours)
+    return (ours.resolve(strict=True), stock.resolve(strict=True),
+            micro_benchmark(not options.no_rebuild and not options.ours))
 
 
 def run(options: argparse.Namespace) -> int:

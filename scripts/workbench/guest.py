@@ -203,8 +203,10 @@ class Guest(QEMUMachine):
         match: re.Match[str] | None = None
         self._wait(ended_or_there, limit, f'{pattern!r}')
         if not match:
-            raise RuntimeError(f'QEMU ended before {pattern!r}: '
-                               f'{self.serial()}{self.get_log()}')
+            self.wait()
+            raise RuntimeError(f'QEMU ended ({self.exitcode()}) before '
+                               f'{pattern!r}: {self.get_log()}'
+                               f'{self.serial()}')
         return match
 
     def finish(self, limit: float = 120) -> Report:

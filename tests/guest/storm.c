@@ -1,13 +1,15 @@
 /*
  * Guest payload: all CPUs convert memory at the same time
  *
- * In every other phase the CPUs convert pages of their own and check contents
- * after each conversion; their pages are interleaved in one such phase and in
- * blocks in the next, where ranges of random length are converted. In the
- * phases between them all CPUs convert the same few pages to random states,
- * and touch them with random intent; contents are arbitrary then, but
- * afterwards every page must take part in a conversion as if nothing had
- * happened. Converted pages read zero, as under QEMU's default discard policy.
+ * In every other phase each CPU converts pages of its own, once or several times
+ * before it checks contents again. Its pages are interleaved with those of the
+ * others in one such phase, and a block in the next, where ranges of random
+ * length are converted. Converted pages read zero, as under QEMU's default
+ * discard policy.
+ *
+ * In the phases between them all CPUs convert the same pages to random states,
+ * and touch some with random intent. Contents are arbitrary then, but after each
+ * phase every page must take part in a conversion as if nothing had happened.
  *
  * In the end all of the memory is shared, each word holds its own address, and
  * the payload waits for a newline at "# step look gpa=0x... size=0x...", so that
@@ -28,10 +30,11 @@
 
 #define PAGES 512
 #define SMALL 8                 /* pages, where all CPUs are to meet */
-#define MAX_RANGE 16            /* pages */
+#define MAX_RANGE 4             /* pages */
+#define MAX_TURNS 16            /* conversions between two looks at contents */
 #define PHASES 8
 #define FOR_EVER (~0ULL)
-#define IN_THE_STORM 500        /* conversions of CPU 0 */
+#define IN_THE_STORM 500        /* conversions of CPU 0 until it says so */
 
 typedef struct Page {
     bool is_private;
@@ -64,17 +67,28 @@ static uint64_t gpa_of(unsigned page)
     return base + page * PAGE_SIZE;
 }
 
+/*
+ * One word of each page is written and checked: pages are converted as a whole,
+ * and to look at all of it would take longer than the conversion.
+ */
+static uint64_t word_of(unsigned page)
+{
+    return gpa_of(page) + page * sizeof(uint64_t) % PAGE_SIZE;
+}
+
+static void stamp_page(unsigned page, uint64_t stamp)
+{
+    gpa_write64(word_of(page), word_of(page) << 24 | stamp);
+}
+
+static bool has_stamp(unsigned page, uint64_t stamp)
+{
+    return gpa_read64(word_of(page)) == (word_of(page) << 24 | stamp);
+}
+
 static void add(uint64_t *sum, uint64_t value)
 {
     __atomic_add_fetch(sum, value, __ATOMIC_RELAXED);
-}
-
-/* What CPU 0 tells a host that wants to reset the machine in the middle */
-static void tell(uint64_t done)
-{
-    if (quota == FOR_EVER && cpu_index() == 0 && done == IN_THE_STORM) {
-        tap_comment("in the storm");
-    }
 }
 
 /* Where the @n-th of a CPU's own pages is */
@@ -86,17 +100,19 @@ static unsigned own_page(unsigned n)
 
 static void check_stamp(unsigned page)
 {
-    add(&lost, model[page].stamp && !page_has(gpa_of(page), model[page].stamp));
+    add(&lost, model[page].stamp && !has_stamp(page, model[page].stamp));
 }
 
-static void convert_own(Prng *prng, uint64_t stamp)
+/* Returns: the number of conversions */
+static unsigned convert_own(Prng *prng, uint64_t stamp)
 {
     unsigned mine = PAGES / cpus;
     unsigned n = prng_below(prng, mine);
     unsigned first = own_page(n);
     unsigned count = 1;
-    bool to_private = !model[first].is_private;
-    unsigned i;
+    unsigned turns = 1 + prng_below(prng, MAX_TURNS);
+    bool to_private = model[first].is_private;
+    unsigned turn, i;
 
     /* Neighbours in memory are the same CPU's in this phase only */
     if (phase == BLOCKS) {
@@ -106,49 +122,65 @@ static void convert_own(Prng *prng, uint64_t stamp)
     for (i = first; i < first + count; i++) {
         check_stamp(i);
     }
-    add(&failed, convert(gpa_of(first), count * PAGE_SIZE, to_private) != 0);
+    for (turn = 0; turn < turns; turn++) {
+        to_private = !to_private;
+        add(&failed,
+            convert(gpa_of(first), count * PAGE_SIZE, to_private) != 0);
+    }
     for (i = first; i < first + count; i++) {
-        if (model[i].is_private == to_private) {
+        if (turns == 1 && model[i].is_private == to_private) {
             check_stamp(i);
         } else {
-            add(&dirty, !page_is_zero(gpa_of(i)));
+            add(&dirty, gpa_read64(word_of(i)) != 0);
         }
-        page_stamp(gpa_of(i), stamp);
+        stamp_page(i, stamp);
         model[i] = (Page) { .is_private = to_private, .stamp = stamp };
     }
+    return turns;
 }
 
-static void convert_anything(Prng *prng)
+/* Returns: the number of conversions */
+static unsigned convert_anything(Prng *prng)
 {
-    /* Half of the time in few pages, to collide more often */
-    unsigned limit = prng_below(prng, 2) ? SMALL : PAGES;
-    unsigned first = prng_below(prng, limit);
-    unsigned count = limit - first < MAX_RANGE ? limit - first : MAX_RANGE;
-    bool to_private = prng_below(prng, 2);
+    unsigned turns = 1 + prng_below(prng, MAX_TURNS);
+    unsigned turn;
 
-    count = 1 + prng_below(prng, count);
-    add(&failed,
-        convert(gpa_of(first), count * PAGE_SIZE, to_private) != 0);
-    /* The page may be neither mapped nor in this state */
+    for (turn = 0; turn < turns; turn++) {
+        /* Half of the time in few pages, to collide more often */
+        unsigned limit = prng_below(prng, 2) ? SMALL : PAGES;
+        unsigned first = prng_below(prng, limit);
+        unsigned count = limit - first < MAX_RANGE ? limit - first : MAX_RANGE;
+        bool to_private = prng_below(prng, 2);
+
+        count = 1 + prng_below(prng, count);
+        add(&failed,
+            convert(gpa_of(first), count * PAGE_SIZE, to_private) != 0);
+    }
+    /* Of any state by now, and not mapped if it has just got that state */
     intent_read8(gpa_to_ptr(gpa_of(prng_below(prng, SMALL))),
                  prng_below(prng, 2) ? INTENT_PRIVATE : INTENT_SHARED);
+    return turns;
 }
 
 static void work(void *arg)
 {
-    uint64_t done;
+    uint64_t done = 0;
+    uint64_t stamp;
+    bool told = false;
     Prng prng;
 
     prng_init(&prng, (seed << 16) + (phase << 8) + cpu_index());
-    /* So that no two CPUs begin with the same numbers */
-    prng_next(&prng);
-    for (done = 0; done < quota; done++) {
+    for (stamp = 1; done < quota; stamp = stamp % MIB + 1) {
         if (phase == INTERLEAVED || phase == BLOCKS) {
-            convert_own(&prng, 1 + done % MIB);
+            done += convert_own(&prng, stamp);
         } else {
-            convert_anything(&prng);
+            done += convert_anything(&prng);
         }
-        tell(done);
+        if (quota == FOR_EVER && cpu_index() == 0 && !told &&
+            done > IN_THE_STORM) {
+            tap_comment("in the storm");
+            told = true;
+        }
     }
     add(&conversions, done);
 }
@@ -172,11 +204,11 @@ static void settle(void)
     for (turn = 0; turn < 3; turn++) {
         stamp++;
         for (i = 0; i < PAGES; i++) {
-            page_stamp(gpa_of(i), stamp);
+            stamp_page(i, stamp);
         }
         convert_all(turn % 2);
         for (i = 0; i < PAGES; i++) {
-            stuck += page_has(gpa_of(i), stamp);
+            stuck += has_stamp(i, stamp);
         }
     }
     memset(model, 0, sizeof(model));

@@ -1,0 +1,65 @@
+/*
+ * Guest payload: touch a private page that the host has poisoned
+ *
+ * Prints "# step before" and waits for a newline, makes some pages private and
+ * uses them, prints "# step poison" and waits for another one, while the host
+ * poisons one of them, and touches them again. The guest has to get a machine
+ * check that names the page, and to go on without it.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "guest.h"
+
+#define BASE (16 * MIB)
+#define SIZE (1 * MIB)
+
+/* Bank 9, where QEMU injects memory errors */
+#define MSR_MC9_STATUS (0x401 + 4 * 9)
+#define MSR_MC9_ADDR (0x402 + 4 * 9)
+#define MCI_STATUS_VALID (1ull << 63)
+#define MCI_STATUS_UNCORRECTED (1ull << 61)
+#define MCI_STATUS_ADDRESS_VALID (1ull << 58)
+
+static volatile uint64_t reading;
+
+static void read_pages(void *unused)
+{
+    for (reading = BASE; reading < BASE + SIZE; reading += PAGE_SIZE) {
+        gpa_read8(reading);
+    }
+}
+
+int main(void)
+{
+    uint64_t status, gpa;
+
+    assert(memory_is_usable(BASE, SIZE));
+    if (!kvm_present()) {
+        return tap_skip_all("not running on KVM");
+    }
+    tap_comment("step before");
+    guest_wait_for('\n');
+
+    tap_is(convert(BASE, SIZE, true), 0, "conversion");
+    for (gpa = BASE; gpa < BASE + SIZE; gpa += PAGE_SIZE) {
+        gpa_write8(gpa, 0x77);
+    }
+    tap_comment("step poison");
+    guest_wait_for('\n');
+
+    tap_is(fault_catch(read_pages, NULL, NULL), VECTOR_MC, "machine check");
+    status = rdmsr(MSR_MC9_STATUS);
+    tap_ok((status & MCI_STATUS_VALID) && (status & MCI_STATUS_UNCORRECTED) &&
+           (status & MCI_STATUS_ADDRESS_VALID),
+           "that says what it is: 0x%lx", status);
+    tap_is(rdmsr(MSR_MC9_ADDR), reading, "and where");
+
+    gpa = reading;
+    tap_is(convert(gpa, PAGE_SIZE, false), 0, "back to shared");
+    gpa_write8(gpa, 0x11);
+    tap_is(convert(gpa, PAGE_SIZE, true), 0, "and to private again");
+    tap_is(gpa_read8(gpa), 0, "which is a good page now");
+    tap_is(fault_catch(read_pages, NULL, NULL), VECTOR_NONE, "as all others");
+    return tap_done();
+}
