@@ -50,15 +50,16 @@ def command(subject: str, binary: Path, payload: Path,
 
 def run_guest(arguments: list[str]) -> str:
     """Run a guest to its end and return what the payload printed."""
+    name = ' '.join(arguments)
     try:
         done = subprocess.run(arguments, stdin=subprocess.DEVNULL, text=True,
                               capture_output=True, check=False, timeout=LIMIT)
-    except subprocess.TimeoutExpired:
-        raise Failure(f'no end after {LIMIT} s: {" ".join(arguments)}'
-                      ) from None
+    except subprocess.TimeoutExpired as expired:
+        said = (expired.stdout or b'').decode(errors='replace')
+        raise Failure(f'no end after {LIMIT} s: {name}\n{said}') from None
     if done.returncode != PASSED or not re.search(r'^1\.\.\d+$', done.stdout,
                                                   flags=re.M):
-        raise Failure(f'exit status {done.returncode}: {" ".join(arguments)}\n'
+        raise Failure(f'exit status {done.returncode}: {name}\n'
                       f'{done.stdout}{done.stderr}')
     return done.stdout
 

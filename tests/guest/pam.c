@@ -18,9 +18,6 @@
 
 #include "guest.h"
 
-#define PORT_PCI_ADDRESS 0xcf8
-#define PORT_PCI_DATA 0xcfc
-#define PCI_ENABLE 0x80000000
 #define ID_Q35 0x29c08086       /* host bridge, device and vendor */
 #define ID_I440FX 0x12378086
 #define PAM_Q35 0x90            /* register for 0xf0000, PAM0; then six more */
@@ -46,27 +43,19 @@ static const uint64_t bases[] = {
 
 static unsigned pam;
 
-static void pci_select(unsigned offset)
-{
-    outl(PORT_PCI_ADDRESS, PCI_ENABLE | (offset & ~3u));
-}
-
 static void set_pam(uint8_t value)
 {
     unsigned i;
 
     for (i = 0; i < PAM_COUNT; i++) {
-        pci_select(pam + i);
-        outb(PORT_PCI_DATA + (pam + i) % 4, value);
+        pci_write8(0, pam + i, value);
     }
 }
 
 static bool find_pam(void)
 {
-    uint32_t id;
+    uint32_t id = pci_read32(0, 0);
 
-    pci_select(0);
-    id = inl(PORT_PCI_DATA);
     pam = id == ID_Q35 ? PAM_Q35 : id == ID_I440FX ? PAM_I440FX : 0;
     return pam;
 }

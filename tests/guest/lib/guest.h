@@ -23,6 +23,7 @@
 #include "memory.h"
 #include "page.h"
 #include "param.h"
+#include "pci.h"
 #include "prng.h"
 #include "processor.h"
 #include "smp.h"
