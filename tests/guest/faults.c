@@ -3,8 +3,9 @@
  *
  * Needs the test kernel, see intent.h. KVM reports each such access as a memory
  * fault, but there is nothing to convert, so it can never succeed; QEMU has to
- * stop the machine. The host resets it then: each boot touches something else,
- * after "# touching NAME", and the one after all of them ends.
+ * stop the machine, whatever CPU 1, if there is one, converts meanwhile. The host
+ * resets the machine then. Each boot touches something else, after "# touching
+ * NAME", and the one after all of them ends.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -12,6 +13,7 @@
 #include "guest.h"
 
 #define PAGE (16 * MIB)
+#define OTHER_PAGE (32 * MIB)   /* of CPU 1 */
 
 static const struct {
     const char *name;
@@ -25,11 +27,21 @@ static const struct {
 
 #define TARGETS (sizeof(targets) / sizeof(targets[0]))
 
+static void convert_for_ever(void *arg)
+{
+    bool to_private = false;
+
+    for (;;) {
+        to_private = !to_private;
+        convert(OTHER_PAGE, PAGE_SIZE, to_private);
+    }
+}
+
 int main(void)
 {
     unsigned boot = boot_begin();
 
-    assert(memory_is_usable(PAGE, PAGE_SIZE));
+    assert(memory_is_usable(PAGE, OTHER_PAGE + PAGE_SIZE - PAGE));
     if (!kvm_present()) {
         return tap_skip_all("not running on KVM");
     }
@@ -37,6 +49,9 @@ int main(void)
     tap_is(forget_mapping(PAGE, PAGE_SIZE, false), 0, "explicit conversion");
     touch_private(gpa_to_ptr(PAGE));
     tap_ok(page_was_private(PAGE), "implicit conversion");
+    if (smp_start() > 1) {
+        smp_run(1, convert_for_ever, NULL);
+    }
     if (boot < TARGETS) {
         tap_comment("touching %s", targets[boot].name);
         touch_private(gpa_to_ptr(targets[boot].gpa));
