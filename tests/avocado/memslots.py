@@ -29,7 +29,8 @@ class Memslots(GuestTest):
             nonlocal seen
             seen = guest.wait_for_line(f'# step {name}', seen).end()
 
-        for memory, address in (('ram0', 4 * GIB), ('ram0', 4 * GIB + 512 * MIB),
+        for memory, address in (('ram0', 4 * GIB),
+                                ('ram0', 4 * GIB + 512 * MIB),
                                 ('ram1', 4 * GIB)):
             wait_for_step('plug')
             backends = {backend['id']: backend

@@ -38,8 +38,8 @@ class Ranges(GuestTest):
         """
         A private access to what cannot be private stops the VM, with a reason.
 
-        QEMU must not try for ever, although another CPU converts memory all the
-        while.  It stays usable, and so is the VM after a reset.
+        QEMU must not try for ever, although another CPU converts memory all
+        the while.  It stays usable, and so is the VM after a reset.
         """
         self.needs_intent()
         guest = self.guest('faults', cpus=2, reboot=True)

@@ -17,8 +17,8 @@ class Storm(GuestTest):
         """
         Own pages, contents checked each time, and the same few pages.
 
-        In the end the host sees what the guest wrote, so that QEMU, KVM and the
-        guest agree on the state.
+        In the end the host sees what the guest wrote, so that QEMU, KVM and
+        the guest agree on the state.
         """
         conversions = self.params.get('conversions', default=CONVERSIONS)
         guest = self.guest('storm', cpus=CPUS, trace=False,

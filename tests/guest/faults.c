@@ -3,9 +3,9 @@
  *
  * Needs the test kernel, see intent.h. KVM reports each such access as a memory
  * fault, but there is nothing to convert, so it can never succeed; QEMU has to
- * stop the machine, whatever CPU 1, if there is one, converts meanwhile. The host
- * resets the machine then. Each boot touches something else, after "# touching
- * NAME", and the one after all of them ends.
+ * stop the machine, whatever CPU 1, if there is one, converts meanwhile. The
+ * host resets the machine then. Each boot touches something else, after
+ * "# touching NAME", and the one after all of them ends.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

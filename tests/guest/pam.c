@@ -7,8 +7,8 @@
  * becomes one with RAM below. CPU 1, if there is one, converts memory all the
  * while.
  *
- * State and contents belong to the RAM. While ROM is in its place they stay, but
- * the ROM is readable, and has no private half.
+ * State and contents belong to the RAM. While ROM is in its place they stay,
+ * but the ROM is readable, and has no private half.
  *
  * Parameter:
  *   rounds   default 10

@@ -1,19 +1,20 @@
 /*
  * Guest payload: all CPUs convert memory at the same time
  *
- * In every other phase each CPU converts pages of its own, once or several times
- * before it checks contents again. Its pages are interleaved with those of the
- * others in one such phase, and a block in the next, where ranges of random
- * length are converted. Converted pages read zero, as under QEMU's default
- * discard policy.
+ * In every other phase each CPU converts pages of its own, once or several
+ * times before it checks contents again. Its pages are interleaved with those
+ * of the others in one such phase, and a block in the next, where ranges of
+ * random length are converted. Converted pages read zero, as under QEMU's
+ * default discard policy.
  *
  * In the phases between them all CPUs convert the same pages to random states,
- * and touch some with random intent. Contents are arbitrary then, but after each
- * phase every page must take part in a conversion as if nothing had happened.
+ * and touch some with random intent. Contents are arbitrary then, but after
+ * each phase every page must take part in a conversion as if nothing had
+ * happened.
  *
  * In the end all of the memory is shared, each word holds its own address, and
- * the payload waits for a newline at "# step look gpa=0x... size=0x...", so that
- * the host can look.
+ * the payload waits for a newline at "# step look gpa=0x... size=0x...", so
+ * that the host can look.
  *
  * Parameters:
  *   base         guest-physical address, default 16M
@@ -58,8 +59,8 @@ static Page model[PAGES];
 /* Sums over all CPUs */
 static uint64_t conversions;
 static uint64_t failed;
-static uint64_t lost;           /* pages whose contents are not what they were */
-static uint64_t dirty;          /* pages that are not zero when just converted */
+static uint64_t lost;           /* pages whose contents have changed */
+static uint64_t dirty;          /* pages not zero after a conversion */
 static uint64_t stuck;          /* pages that a conversion left as they were */
 
 static uint64_t gpa_of(unsigned page)
