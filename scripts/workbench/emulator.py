@@ -36,7 +36,7 @@ class Machine:
     """What the emulated machine has."""
     share: Path                         # the directory that is writable
     memory: str = '4G'
-    cpus: int = 2
+    cpus: int = 2                       # that run the command
     iommu: bool = False                 # with an edu device behind it
     append: list[str] = field(default_factory=list)     # kernel parameters
 
@@ -57,7 +57,8 @@ class Machine:
             EMULATOR, '-no-user-config', '-nodefaults', '-no-reboot',
             '-display', 'none', '-accel', 'tcg,thread=multi',
             '-cpu', 'EPYC,+svm,+npt', '-m', self.memory,
-            '-smp', str(self.cpus), '-kernel', str(bzimage()),
+            # guest-init keeps the command off the first one
+            '-smp', str(self.cpus + 1), '-kernel', str(bzimage()),
             '-serial', f'file:{run}/console.log',
             # First of the virtio devices, so that its ports are vport0pN
             '-device', 'virtio-serial-pci',
