@@ -103,15 +103,17 @@ class Guest(QEMUMachine):
     A software-protected VM on KVM that runs a payload.
 
     Its serial console is `self.serial()`, its trace `self.trace()`.  A reset
-    ends it, unless `reboot`.  `arguments` are further ones for QEMU.
+    ends it, unless `reboot`.  `arguments` are further ones for QEMU, `wrapper`
+    is a command that runs it.
     """
 
     def __init__(self, payload: str, *, directory: Path, memory: str = '256M',
                  cpus: int = 1, machine: str = 'q35',
                  parameters: dict[str, object] | None = None,
                  protected: bool = True, reboot: bool = False,
-                 trace: bool = True, arguments: Sequence[str] = ()) -> None:
-        super().__init__(str(BINARY), name=f'guest-{payload}',
+                 trace: bool = True, arguments: Sequence[str] = (),
+                 wrapper: Sequence[str] = ()) -> None:
+        super().__init__(str(BINARY), wrapper=wrapper, name=f'guest-{payload}',
                          base_temp_dir=str(directory),
                          log_dir=str(directory))
         self.trace_file = directory / f'{self._name}.trace'

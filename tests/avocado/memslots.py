@@ -18,9 +18,14 @@ class Memslots(GuestTest):
     def test_hotplug(self):
         """
         A DIMM leaves no private attribute behind, and takes its state along.
-
-        The steps are those of the payload.
         """
+        self.hotplug('memory-backend-ram')
+
+    def test_hotplug_named(self):
+        self.hotplug('memory-backend-memfd-private')
+
+    def hotplug(self, qom_type):
+        """The steps are those of the payload."""
         guest = self.guest('hotplug', memory='256M,slots=1,maxmem=2G')
         guest.launch()
         seen = 0
@@ -39,8 +44,8 @@ class Memslots(GuestTest):
                 for old in backends:
                     if old.startswith('ram'):
                         guest.cmd('object-del', id=old)
-                guest.qmp('object-add', qom_type='memory-backend-ram',
-                          id=memory, size=128 * MIB)
+                guest.cmd('object-add', qom_type=qom_type, id=memory,
+                          size=128 * MIB)
             guest.cmd('device_add', driver='pc-dimm', id='dimm0',
                       memdev=memory, addr=address)
             guest.send('\n')

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Memory cgroups: how much host memory a process really uses."""
+
+from pathlib import Path
+
+CGROUPS = Path('/sys/fs/cgroup')
+
+
+class MemoryCgroup:
+    """A memory cgroup (v2); OSError from its constructor if there is none."""
+
+    def __init__(self, name: str) -> None:
+        control = CGROUPS / 'cgroup.subtree_control'
+        control.write_text('+memory')
+        self.path = CGROUPS / name
+        self.path.mkdir(exist_ok=True)
+
+    def wrapper(self) -> list[str]:
+        """Put before a command, it runs the command in the cgroup."""
+        return ['/bin/sh', '-c',
+                f'echo $$ >{self.path}/cgroup.procs && exec "$0" "$@"']
+
+    def used(self) -> int:
+        """Bytes that are charged to it now."""
+        return int((self.path / 'memory.current').read_text())
+
+    def peak(self) -> int:
+        """The most bytes that ever were."""
+        return int((self.path / 'memory.peak').read_text())
+
+    def remove(self) -> None:
+        self.path.rmdir()

@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""memory-backend-memfd-private, on real KVM."""
+
+import json
+import subprocess
+from pathlib import Path
+
+from qemu.qmp.qmp_client import ExecuteError
+from workbench.avocado import GuestTest
+from workbench.guest import BINARY, PAYLOADS
+from workbench.memcg import MemoryCgroup
+
+MIB = 1 << 20
+BACKEND = 'memory-backend-memfd-private'
+# What the payload uses; the rest of the memory is the payload's own
+BASE, SIZE = 64 * MIB, 64 * MIB
+# QEMU's own memory, page tables and what the kernel counts late
+SLACK = 6 * MIB
+STEPS = ('start', 'first', 'shared', 'private', 'mixed', 'back')
+NR_HUGEPAGES = Path('/proc/sys/vm/nr_hugepages')
+HUGE_PAGE = 2 * MIB
+
+
+def free_huge_pages():
+    for line in Path('/proc/meminfo').read_text().splitlines():
+        if line.startswith('HugePages_Free:'):
+            return int(line.split()[1])
+    return 0
+
+
+class Backend(GuestTest):
+
+    def named(self, payload, *, options='', size='256M', **more):
+        """A guest whose memory is a backend with these options."""
+        return self.guest(
+            payload, machine='q35,memory-backend=ram0', memory=size,
+            arguments=['-object',
+                       f'{BACKEND},id=ram0,size={size}{options}'], **more)
+
+    def two_nodes(self, options, **more):
+        """
+        The payload is in ordinary memory, what it converts in a backend with
+        these options.
+        """
+        return self.guest('halves', memory='128M', arguments=[
+            '-object', f'{BACKEND},id=ram0,size=64M', '-numa',
+            'node,memdev=ram0', '-object',
+            f'{BACKEND},id=ram1,size=64M{options}', '-numa',
+            'node,memdev=ram1'], parameters={'base': BASE, 'size': SIZE},
+            **more)
+
+    def steps(self, guest, action):
+        """Call `action` with the name of each step, at that step."""
+        seen = 0
+        for name in STEPS:
+            seen = guest.wait_for_line(f'# step {name}', seen).end()
+            action(name)
+            guest.send('\n')
+        self.check_report(guest.finish())
+
+    def cgroup(self):
+        try:
+            group = MemoryCgroup(f'guest-{self.id().replace("/", "-")[-40:]}')
+        except OSError as error:
+            self.cancel(f'no memory cgroup: {error}')
+        return group
+
+    # Where it can be used
+
+    def test_machine_memory(self):
+        self.passes(self.named('mixed'))
+
+    def test_json(self):
+        self.passes(self.guest(
+            'convert', machine='q35,memory-backend=r', memory='64M',
+            arguments=['-object', json.dumps({
+                'qom-type': BACKEND, 'id': 'r', 'size': 64 * MIB,
+                'discard': 'none', 'share': True})]))
+
+    def test_readconfig(self):
+        config = self.directory / 'config'
+        config.write_text(f'[object "ram0"]\n  qom-type = "{BACKEND}"\n'
+                          '  size = "64M"\n  discard = "shared"\n')
+        self.passes(self.guest(
+            'convert', machine='q35,memory-backend=ram0', memory='64M',
+            arguments=['-readconfig', str(config)]))
+
+    def test_numa(self):
+        """Conversions across backends with other properties."""
+        arguments = []
+        for node, size in enumerate(('128M', '2M', '126M')):
+            arguments += ['-object', f'{BACKEND},id=ram{node},size={size}',
+                          '-numa', f'node,memdev=ram{node}']
+        self.passes(self.guest('mixed', arguments=arguments, parameters={
+            'base': '127M', 'size': '4M'}))
+
+    # What its own properties do
+
+    def check_first(self, options, visible):
+        """Whether the host sees what the guest writes before it converts."""
+        guest = self.two_nodes(options)
+
+        def look(name):
+            if name == 'first':
+                word = int.from_bytes(guest.physical_memory(BASE, 8), 'little')
+                self.assertEqual(word, BASE if visible else 0)
+
+        guest.launch()
+        self.steps(guest, look)
+
+    def test_initial_auto(self):
+        self.check_first('', visible=True)
+
+    def test_initial_shared(self):
+        self.check_first(',initial=shared', visible=True)
+
+    def test_initial_private(self):
+        self.check_first(',initial=private', visible=False)
+
+    def memory_used(self, options, change=None):
+        """
+        What is used at each step, and the peak, beyond what is at the start.
+
+        `change` is called with the guest, at the step "mixed", before that.
+        """
+        group = self.cgroup()
+        guest = self.two_nodes(options, wrapper=group.wrapper())
+        used = {}
+
+        def look(name):
+            if change and name == 'mixed':
+                used['before'] = group.used() - used['start']
+                change(guest)
+            used[name] = group.used() - used.get('start', 0)
+
+        guest.launch()
+        self.steps(guest, look)
+        used['peak'] = group.peak() - used['start']
+        group.remove()
+        self.log.info('used, MiB: %s', {name: value // MIB
+                                        for name, value in used.items()})
+        return used
+
+    def test_discard_both(self):
+        """Never more than the size, whatever the guest does."""
+        used = self.memory_used('')
+        for name in STEPS[1:]:
+            self.assertGreater(used[name], SIZE - SLACK, name)
+        self.assertLess(used['peak'], SIZE + SLACK)
+
+    def test_discard_none(self):
+        """What the measurement shows when both halves are kept."""
+        used = self.memory_used(',discard=none')
+        self.assertLess(used['shared'], SIZE + SLACK)
+        for name in ('private', 'mixed', 'back'):
+            self.assertGreater(used[name], 2 * SIZE - SLACK, name)
+
+    def test_discard_shared(self):
+        used = self.memory_used(',discard=shared')
+        self.assertLess(used['private'], SIZE + SLACK)
+        self.assertGreater(used['back'], 2 * SIZE - SLACK)
+
+    def test_discard_private(self):
+        used = self.memory_used(',discard=private')
+        self.assertGreater(used['private'], 2 * SIZE - SLACK)
+        self.assertLess(used['back'], SIZE + SLACK)
+
+    def test_discard_at_run_time(self):
+        """What was kept is freed at once."""
+        used = self.memory_used(
+            ',discard=none', lambda guest: guest.cmd(
+                'qom-set', path='/objects/ram1', property='discard',
+                value='both'))
+        self.assertGreater(used['before'], 2 * SIZE - SLACK)
+        for name in ('mixed', 'back'):
+            self.assertLess(used[name], SIZE + SLACK, name)
+
+    def check_prealloc(self, options):
+        group = self.cgroup()
+        guest = self.two_nodes(options, wrapper=group.wrapper())
+        guest.launch()
+        guest.wait_for_line('# step start')
+        self.assertGreater(group.used(), SIZE)
+        guest.shutdown()
+        group.remove()
+
+    def test_prealloc(self):
+        self.check_prealloc(',prealloc=on')
+
+    def test_private_prealloc(self):
+        self.check_prealloc(',initial=private,private-prealloc=on')
+
+    def test_private_prealloc_threads(self):
+        self.check_prealloc(',discard=none,private-prealloc=on,'
+                            'prealloc-threads=3')
+
+    # What it inherits
+
+    def test_hugetlb(self):
+        """Huge pages are freed when all of them is private."""
+        NR_HUGEPAGES.write_text(str(SIZE // HUGE_PAGE + 2))
+        total = free_huge_pages()
+        if total < SIZE // HUGE_PAGE:
+            self.cancel(f'only {total} free huge pages')
+        guest = self.two_nodes(',hugetlb=on,hugetlbsize=2M,prealloc=on')
+        used = {}
+        guest.launch()
+        self.steps(guest, lambda name: used.update({
+            name: (total - free_huge_pages()) * HUGE_PAGE}))
+        NR_HUGEPAGES.write_text('0')
+        self.assertEqual(used, dict.fromkeys(STEPS, SIZE) | {'private': 0})
+
+    def test_properties(self):
+        guest = self.named('halves', options=',private-prealloc=off')
+        guest.launch()
+
+        def get(name):
+            return guest.cmd('qom-get', path='/objects/ram0', property=name)
+
+        def put(name, value):
+            guest.cmd('qom-set', path='/objects/ram0', property=name,
+                      value=value)
+
+        before = {'discard': 'both', 'initial': 'auto', 'share': True,
+                  'private-prealloc': False, 'hugetlb': False, 'seal': True,
+                  'hugetlbsize': 0, 'prealloc': False, 'reserve': True,
+                  'size': 256 * MIB}
+        for name, value in before.items():
+            self.assertEqual(get(name), value, name)
+        for name, value in (
+                ('initial', 'private'), ('private-prealloc', True),
+                ('hugetlb', True), ('seal', False), ('share', False),
+                ('hugetlbsize', 2 * MIB), ('prealloc', True),
+                ('reserve', False), ('size', MIB)):
+            with self.assertRaisesRegex(ExecuteError, 'change|turn', msg=name):
+                put(name, value)
+            self.assertEqual(get(name), before[name], name)
+        for value in ('none', 'shared', 'private', 'both'):
+            put('discard', value)
+            self.assertEqual(get('discard'), value)
+
+    def test_migration_is_blocked(self):
+        """For as long as the object exists, and with the reason."""
+        guest = self.guest('halves', protected=True)
+        guest.launch()
+
+        def reasons():
+            return ' '.join(guest.cmd('query-migrate').get('blocked-reasons',
+                                                           ()))
+
+        self.assertIn("'pc.ram' has a private half", reasons())
+        guest.cmd('object-add', qom_type=BACKEND, id='ram9', size=MIB)
+        self.assertIn("'ram9' has a private half", reasons())
+        with self.assertRaisesRegex(ExecuteError, 'private half'):
+            guest.cmd('migrate', uri='exec:cat >/dev/null')
+        guest.cmd('object-del', id='ram9')
+        self.assertNotIn('ram9', reasons())
+
+    # What it refuses
+
+    def refused(self, message, options='', machine=None, *arguments):
+        machine = machine or 'q35,confidential-guest-support=cgs0'
+        result = subprocess.run(
+            [BINARY, '-nodefaults', '-display', 'none', '-accel', 'kvm',
+             '-object', 'sw-protected-vm,id=cgs0', '-machine', machine,
+             '-bios', str(PAYLOADS / 'selftest.bin'),
+             '-m', '64M,slots=1,maxmem=1G', '-object',
+             f'{BACKEND},id=ram1,size=64M{options}', *arguments],
+            timeout=60, stdin=subprocess.DEVNULL, text=True,
+            capture_output=True, check=False)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertRegex(result.stderr, message)
+        self.assertEqual(result.stderr.count('\n'), 1, result.stderr)
+
+    def test_refusals(self):
+        self.refused('VM has no private memory; use -machine '
+                     'confidential-guest-support=', machine='q35')
+        self.refused('with share=off; use share=on', ',share=off')
+        self.refused('use private-prealloc=on', ',initial=private,prealloc=on')
+        self.refused('; use prealloc=on', ',private-prealloc=on')
+        self.refused('free huge pages .*nr_hugepages',
+                     ',hugetlb=on,hugetlbsize=2M')
+        self.refused('with private memory: ram1. Use a pc-dimm', '', None,
+                     '-device', 'virtio-mem-pci,memdev=ram1')
+        self.refused('migrat', '', None, '-only-migratable')
+
+    def test_share_off(self):
+        """Works where the shared half is not to be freed."""
+        self.passes(self.named('convert',
+                               options=',share=off,discard=private'))
