@@ -221,7 +221,19 @@ def configure(tree: Path, build: Path, *extra: str) -> None:
                            '--cc=ccache gcc', '--host-cc=ccache gcc',
                            *options(), *extra],
         cwd=build, log=f'{build.name}-configure', env=environment(tree))
+    link_firmware(build)
     stamp.write_text(wanted)
+
+
+def link_firmware(build: Path) -> None:
+    """QEMU that runs from its build directory takes all paths of files to be
+    in its bundle there, those of the distribution's firmware too."""
+    for line in options():
+        if line.startswith('--firmwarepath='):
+            for path in line.partition('=')[2].split(':'):
+                link = build / 'qemu-bundle' / path.lstrip('/')
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(path)
 
 
 def compile_targets(tree: Path, build: Path, *names: str,

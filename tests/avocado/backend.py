@@ -60,7 +60,7 @@ class Backend(GuestTest):
 
     def cgroup(self):
         try:
-            group = MemoryCgroup(f'guest-{self.id().replace("/", "-")[-40:]}')
+            group = MemoryCgroup(self.directory.name)
         except OSError as error:
             self.cancel(f'no memory cgroup: {error}')
         return group
