@@ -7,6 +7,7 @@ from pathlib import Path
 import avocado
 
 from .guest import PASSED, Conversion, Guest, Report, conversions, has_intent
+from .memcg import MemoryCgroup
 
 
 class GuestTest(avocado.Test):
@@ -33,6 +34,13 @@ class GuestTest(avocado.Test):
         guest = Guest(payload, directory=self.directory, **options)
         self._guests.append(guest)
         return guest
+
+    def cgroup(self) -> MemoryCgroup:
+        """A memory cgroup for a guest; cancels the test if there is none."""
+        try:
+            return MemoryCgroup(self.directory.name)
+        except OSError as error:
+            self.cancel(f'no memory cgroup: {error}')
 
     def needs_intent(self) -> None:
         """Skip the test where implicit conversions cannot be provoked."""

@@ -17,11 +17,12 @@ from pathlib import Path
 from .steps import Bar, Failure, main, step
 
 SUBJECTS = ('ours', 'stock', 'floor')
+# Ours with the backend that has a discard policy, and with which policy
+POLICIES = ('both', 'none')
 MEMORY = (64, 16 << 10)     # MiB of guest RAM
 CPUS = 4
 PASSED = 1                  # isa-debug-exit turns the payload's 0 into this
 LIMIT = 100                 # seconds for one guest
-TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,13 @@ def command(subject: str, binary: Path, payload: Path,
             memory: int) -> list[str]:
     if subject == 'floor':
         return [str(binary), str(payload), str(memory), str(CPUS)]
+    backend = 'memory-backend-ram'
+    if subject in POLICIES:
+        backend = f'memory-backend-memfd-private,discard={subject}'
     return [str(binary), '-nodefaults', '-display', 'none', '-accel', 'kvm',
             '-object', 'sw-protected-vm,id=cgs0',
             # It need not have as much memory as the guest
-            '-object', f'memory-backend-ram,id=ram,size={memory}M,reserve=off',
+            '-object', f'{backend},id=ram,size={memory}M,reserve=off',
             '-machine', 'q35,confidential-guest-support=cgs0,'
             'memory-backend=ram', '-m', f'{memory}M', '-smp', str(CPUS),
             '-no-reboot', '-device', 'isa-debug-exit,iobase=0xf4,iosize=4',
@@ -65,31 +69,18 @@ def run_guest(arguments: list[str]) -> str:
     return done.stdout
 
 
-def run_patiently(arguments: list[str]) -> str:
-    """
-    Run a guest again if it fails.
-
-    Emulated CPUs lose an interrupt once in some thousand, whatever runs on
-    them, and minutes of measuring should not be lost with it.
-    """
-    for _ in range(TRIES - 1):
-        try:
-            return run_guest(arguments)
-        except Failure as failure:
-            print(f'  again: {failure}', flush=True)
-    return run_guest(arguments)
-
-
 def measure(binaries: dict[str, Path], payload: Path, rounds: int,
             bar: Bar) -> dict[str, object]:
     figures = []
     frequency = 0
     runs = [(memory, subject) for memory in MEMORY for subject in SUBJECTS]
+    runs += [(MEMORY[0], policy) for policy in POLICIES]
+    binaries |= {policy: binaries['ours'] for policy in POLICIES}
     for number in range(rounds):
         for position, (memory, subject) in enumerate(runs):
             bar.draw((number + position / len(runs)) / rounds)
-            text = run_patiently(command(subject, binaries[subject],
-                                         payload, memory))
+            text = run_guest(command(subject, binaries[subject],
+                                     payload, memory))
             for kind, ticks, count in re.findall(
                     r'^# bench (\S+) ticks=(\d+) count=(\d+)', text,
                     flags=re.M):

@@ -8,7 +8,7 @@ from pathlib import Path
 from qemu.qmp.qmp_client import ExecuteError
 from workbench.avocado import GuestTest
 from workbench.guest import BINARY, PAYLOADS
-from workbench.memcg import MemoryCgroup
+from workbench.paths import REPO
 
 MIB = 1 << 20
 BACKEND = 'memory-backend-memfd-private'
@@ -19,6 +19,7 @@ SLACK = 6 * MIB
 STEPS = ('start', 'first', 'shared', 'private', 'mixed', 'back')
 NR_HUGEPAGES = Path('/proc/sys/vm/nr_hugepages')
 HUGE_PAGE = 2 * MIB
+CONFIGS = REPO / 'configs' / 'vm'
 
 
 def free_huge_pages():
@@ -58,13 +59,6 @@ class Backend(GuestTest):
             guest.send('\n')
         self.check_report(guest.finish())
 
-    def cgroup(self):
-        try:
-            group = MemoryCgroup(self.directory.name)
-        except OSError as error:
-            self.cancel(f'no memory cgroup: {error}')
-        return group
-
     # Where it can be used
 
     def test_machine_memory(self):
@@ -78,12 +72,9 @@ class Backend(GuestTest):
                 'discard': 'none', 'share': True})]))
 
     def test_readconfig(self):
-        config = self.directory / 'config'
-        config.write_text(f'[object "ram0"]\n  qom-type = "{BACKEND}"\n'
-                          '  size = "64M"\n  discard = "shared"\n')
         self.passes(self.guest(
-            'convert', machine='q35,memory-backend=ram0', memory='64M',
-            arguments=['-readconfig', str(config)]))
+            'convert', machine='q35', protected=False, memory='1G',
+            arguments=['-readconfig', str(CONFIGS / 'sw-protected.cfg')]))
 
     def test_numa(self):
         """Conversions across backends with other properties."""
@@ -175,9 +166,10 @@ class Backend(GuestTest):
         for name in ('mixed', 'back'):
             self.assertLess(used[name], SIZE + SLACK, name)
 
-    def check_prealloc(self, options):
+    def check_prealloc(self, options, *objects):
         group = self.cgroup()
         guest = self.two_nodes(options, wrapper=group.wrapper())
+        guest.add_args(*objects)
         guest.launch()
         guest.wait_for_line('# step start')
         self.assertGreater(group.used(), SIZE)
@@ -191,8 +183,10 @@ class Backend(GuestTest):
         self.check_prealloc(',initial=private,private-prealloc=on')
 
     def test_private_prealloc_threads(self):
-        self.check_prealloc(',discard=none,private-prealloc=on,'
-                            'prealloc-threads=3')
+        self.check_prealloc(
+            ',discard=none,private-prealloc=on,prealloc-threads=3,'
+            'prealloc-context=context', '-object',
+            'thread-context,id=context,node-affinity=0')
 
     # What it inherits
 
@@ -209,6 +203,14 @@ class Backend(GuestTest):
             name: (total - free_huge_pages()) * HUGE_PAGE}))
         NR_HUGEPAGES.write_text('0')
         self.assertEqual(used, dict.fromkeys(STEPS, SIZE) | {'private': 0})
+
+    def test_numa_policy(self):
+        """mbind() accepts it, and knows it afterwards."""
+        guest = self.two_nodes(',policy=bind,host-nodes=0')
+        guest.launch()
+        guest.wait_for_line('# step start')
+        maps = Path(f'/proc/{guest.get_pid()}/numa_maps').read_text()
+        self.assertRegex(maps, r' bind:0 file=/memfd:memory-backend-memfd')
 
     def test_properties(self):
         guest = self.named('halves', options=',private-prealloc=off')
@@ -282,7 +284,20 @@ class Backend(GuestTest):
                      ',hugetlb=on,hugetlbsize=2M')
         self.refused('with private memory: ram1. Use a pc-dimm', '', None,
                      '-device', 'virtio-mem-pci,memdev=ram1')
-        self.refused('migrat', '', None, '-only-migratable')
+        self.refused('-only-migratable', '', None, '-only-migratable')
+        self.refused('size 1048577 is not a multiple of the page size, 4 KiB',
+                     ',size=1048577')
+
+    def test_snp(self):
+        """The way to the kernel's refusal is the same."""
+        result = subprocess.run(
+            [BINARY, '-nodefaults', '-display', 'none', '-readconfig',
+             CONFIGS / 'sev-snp.cfg', '-bios', PAYLOADS / 'selftest.bin'],
+            timeout=60, stdin=subprocess.DEVNULL, text=True,
+            capture_output=True, check=False)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertRegex(result.stderr, r"(?i)sev.*'?/dev/sev'?|SNP")
+        self.assertNotIn(BACKEND, result.stderr)
 
     def test_share_off(self):
         """Works where the shared half is not to be freed."""

@@ -5,7 +5,8 @@
  * asks for its removal at "# step unplug", which the payload waits for, and
  * sends a newline at "# step unplugged" once the DIMM is gone. This happens
  * three times: first with new memory, then with the same memory at another
- * address, then with new memory at the first address.
+ * address, then with new memory at the first address. After that it happens as
+ * often as the parameter "cycles" says, default 0.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -160,7 +161,8 @@ static void check_hole(uint64_t base)
 
 int main(void)
 {
-    uint64_t first, second;
+    uint64_t cycles = param_u64("cycles", 0);
+    uint64_t first, second, i;
 
     if (!kvm_present()) {
         return tap_skip_all("not running on KVM");
@@ -184,5 +186,13 @@ int main(void)
     use(first, 3);
     unplug();
     check_hole(first);
+
+    for (i = 0; i < cycles; i++) {
+        first = plug();
+        use(first, i);
+        tap_is(convert(first, PAGES * PAGE_SIZE, false), 0, "back to shared");
+        unplug();
+        check_hole(first);
+    }
     return tap_done();
 }
