@@ -41,7 +41,8 @@ class Memslots(GuestTest):
         group.remove()
         # Caches fill in the first ones
         (fds, memory), (fds_after, memory_after) = used[10], used[-1]
-        self.assertEqual(fds_after, fds)
+        # RCU closes the two files of a DIMM some time after it is gone
+        self.assertLessEqual(fds_after, fds + 2)
         self.assertLess(memory_after - memory, MIB)
 
     def hotplug(self, qom_type, cycles=0, each=None, **options):
