@@ -262,6 +262,9 @@ def existing_tests() -> list[str]:
 def targets(tree: Tree, build: Path) -> list[str]:
     """What to build: the binary and the tests that are run; QEMU has hundreds
     of others."""
+    # What there is to build may have changed since the last time
+    subprocess.run(['ninja', 'build.ninja'], cwd=build, check=True,
+                   capture_output=True, env=environment(tree.path))
     listing = subprocess.run(['ninja', '-t', 'targets', 'all'], cwd=build,
                              capture_output=True, text=True, check=True).stdout
     known = set(re.findall(r'^(tests/(?:unit|qtest)/[\w-]+): ', listing,
