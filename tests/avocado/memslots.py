@@ -17,6 +17,16 @@ class Memslots(GuestTest):
     def test_pam_pc(self):
         self.passes(self.guest('pam', cpus=2, machine='pc'))
 
+    def test_dirty_logging(self):
+        """
+        To log writes, which KVM does not for memory with a private half, is
+        nothing that QEMU ends of; also if memslots change meanwhile.
+        """
+        guest = self.guest('pam', cpus=2)
+        guest.launch()
+        guest.cmd('calc-dirty-rate', calc_time=2, mode='dirty-bitmap')
+        self.check_report(guest.finish())
+
     def test_hotplug(self):
         """
         A DIMM leaves no private attribute behind, and takes its state along.
