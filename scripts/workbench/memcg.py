@@ -20,10 +20,6 @@ class MemoryCgroup:
         return ['/bin/sh', '-c',
                 f'echo $$ >{self.path}/cgroup.procs && exec "$0" "$@"']
 
-    def used(self) -> int:
-        """Bytes that are charged to it now."""
-        return int((self.path / 'memory.current').read_text())
-
     def peak(self) -> int:
         """The most bytes that ever were."""
         return int((self.path / 'memory.peak').read_text())
