@@ -234,15 +234,19 @@ class Backend(GuestTest):
         before = {'discard': 'both', 'initial': 'auto', 'share': True,
                   'private-prealloc': False, 'hugetlb': False, 'seal': True,
                   'hugetlbsize': 0, 'prealloc': False, 'reserve': True,
-                  'size': 256 * MIB}
+                  'size': 256 * MIB, 'merge': True, 'dump': True,
+                  'policy': 'default', 'host-nodes': [], 'prealloc-threads': 1}
         for name, value in before.items():
             self.assertEqual(get(name), value, name)
         for name, value in (
                 ('initial', 'private'), ('private-prealloc', True),
                 ('hugetlb', True), ('seal', False), ('share', False),
                 ('hugetlbsize', 2 * MIB), ('prealloc', True),
-                ('reserve', False), ('size', MIB)):
-            with self.assertRaisesRegex(ExecuteError, 'change|turn', msg=name):
+                ('reserve', False), ('size', MIB), ('merge', False),
+                ('dump', False), ('policy', 'bind'), ('host-nodes', [0]),
+                ('prealloc-threads', 2)):
+            with self.assertRaisesRegex(ExecuteError, 'cannot change',
+                                        msg=name):
                 put(name, value)
             self.assertEqual(get(name), before[name], name)
         for value in ('none', 'shared', 'private', 'both'):
