@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Base of the avocado tests in tests/avocado."""
 
+import shutil
 import tempfile
 from pathlib import Path
 
 import avocado
 
-from .guest import PASSED, Conversion, Guest, Report, conversions, has_intent
+from .guest import PASSED, Guest, Report, has_intent
 from .memcg import MemoryCgroup
+from .trace import Conversion, conversions
 
 
 class GuestTest(avocado.Test):
@@ -27,6 +29,9 @@ class GuestTest(avocado.Test):
                 guest.shutdown(hard=True)
             self.log.info('serial:\n%s', guest.serial())
             self.log.info('log:\n%s', guest.get_log())
+            if guest.trace_file.exists():
+                # For scripts/replay
+                shutil.copy(guest.trace_file, self.outputdir)
         self._scratch.cleanup()
 
     def guest(self, payload: str, **options) -> Guest:

@@ -6,9 +6,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .guest import Conversion, Guest, conversions, has_intent
+from .guest import Guest, has_intent
 from .isolation import STEPS, Look, observe
+from .paths import build_dir
 from .steps import Failure, main
+from .trace import Conversion, conversions
 
 
 def table(rows: list[list[str]]) -> str:
@@ -79,10 +81,12 @@ def body() -> int:
             guest.launch()
             looks = list(observe(guest))
             report = guest.finish()
-            done = list(conversions(guest.trace()))
+            trace = guest.trace()
         finally:
             guest.shutdown()
 
+    done = list(conversions(trace))
+    (build_dir() / 'logs' / 'demo.trace').write_text(trace)
     print('\nWhat the guest asked for:\n')
     print(table(conversion_rows(done)))
     print('\nWhat the host sees of the guest\'s secrets (QMP pmemsave):\n')

@@ -4,7 +4,7 @@
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from qemu.machine import QEMUMachine
 from qemu.qmp import QMPError
 
 from .paths import build_dir
+from .trace import TRACE_EVENTS
 
 # Another one shows how a test fails without the series
 BINARY = Path(os.environ.get('QMP_QEMU_BINARY') or
@@ -27,45 +28,6 @@ INTENT = Path('/sys/module/kvm/parameters/sw_protected_intent')
 def has_intent() -> bool:
     """Whether implicit conversions can be provoked on this KVM."""
     return INTENT.exists() and INTENT.read_text().strip() == 'Y'
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """One conversion, as QEMU's trace tells it."""
-    exit: str           # the KVM exit that asked for it
-    flags: int | None   # of KVM_EXIT_MEMORY_FAULT
-    start: int          # guest-physical address
-    size: int           # bytes
-    to_private: bool
-    changed: int        # bytes that were not in that state before
-    result: int         # 0 or a negative errno
-    time: float         # seconds, of the host's clock
-
-
-TRACE_EVENTS = ('kvm_memory_fault', 'kvm_hc_map_gpa_range',
-                'memory_convert_end')
-
-
-def conversions(trace: str) -> Iterator[Conversion]:
-    """What a trace with TRACE_EVENTS and timestamps tells."""
-    cause, flags = '?', None
-    for line in trace.splitlines():
-        match = re.match(r'(?:\d+@)?([\d.]+):(\w+) (.*)', line)
-        if not match:
-            continue
-        event, text = match[2], match[3]
-        numbers = [int(number, 16) for number in
-                   re.findall(r'\b0x([0-9a-f]+)', text)]
-        if event == 'kvm_memory_fault':
-            cause, flags = 'KVM_EXIT_MEMORY_FAULT', numbers[2]
-        elif event == 'kvm_hc_map_gpa_range':
-            cause, flags = 'KVM_EXIT_HYPERCALL', None
-        elif event == 'memory_convert_end':
-            start, size, changed = numbers
-            fields = dict(re.findall(r'(to_private|ret) (-?\d+)', text))
-            yield Conversion(cause, flags, start, size,
-                             fields['to_private'] == '1', changed,
-                             int(fields['ret']), float(match[1]))
 
 
 @dataclass(frozen=True)

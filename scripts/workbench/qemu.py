@@ -209,17 +209,18 @@ def options() -> list[str]:
             if line and not line.startswith('#')]
 
 
-def configure(tree: Path, build: Path, *extra: str) -> None:
+def configure(tree: Path, build: Path, *extra: str,
+              compiler: str = 'gcc') -> None:
     """Configure QEMU in `build` unless that is done, and done the same way."""
-    wanted = digest([OPTIONS, str(tree), *extra])
+    wanted = digest([OPTIONS, str(tree), *extra, compiler])
     stamp = build / 'configured'
     if stamp.exists() and stamp.read_text() == wanted:
         return
     shutil.rmtree(build, ignore_errors=True)
     build.mkdir(parents=True)
     run('Configure QEMU', [tree / 'configure', '--python=/usr/bin/python3',
-                           '--cc=ccache gcc', '--host-cc=ccache gcc',
-                           *options(), *extra],
+                           f'--cc=ccache {compiler}',
+                           f'--host-cc=ccache {compiler}', *options(), *extra],
         cwd=build, log=f'{build.name}-configure', env=environment(tree))
     link_firmware(build)
     stamp.write_text(wanted)

@@ -7,9 +7,10 @@ import types
 import unittest
 from pathlib import Path
 
-from workbench import series
+from workbench import replay, series
 from workbench.paths import digest, made_whole
-from workbench.steps import counted_progress, ninja_progress
+from workbench.steps import Failure, counted_progress, ninja_progress
+from workbench.trace import conversions
 
 try:
     from workbench import guest
@@ -122,6 +123,68 @@ class Reports(unittest.TestCase):
     def test_skipped(self):
         self.assertEqual(guest.Report('1..0 # SKIP no KVM\n').skipped(),
                          'no KVM')
+
+
+TRACE = """\
+1@0.1:guest_memfd_manager_map ram0+0x0 at 0x0 size 0x400000
+1@0.2:guest_memfd_manager_unmap ram0+0x0 at 0x0 size 0x400000
+1@0.2:guest_memfd_manager_map ram0+0x0 at 0x0 size 0xc0000
+1@0.2:guest_memfd_manager_map ram0+0x100000 at 0x100000 size 0x300000
+1@0.3:guest_memfd_manager_reset ram0 to_private 1 ret 0
+7@1.0:kvm_hc_map_gpa_range gpa 0x100000 size 0x2000 attributes 0x10 flags 0x0
+9@1.1:kvm_memory_fault start 0x200000 size 0x1000 flags 0x8
+9@1.2:memory_convert_end 0x200000 size 0x1000 to_private 1 changed 0x0 ret -22 in 1 ns
+9@1.2:kvm_memory_fault_give_up cpu 1 gpa 0x200000 no-progress after 8 tries
+7@1.3:memory_convert_end 0x100000 size 0x2000 to_private 1 changed 0x0 ret -95 in 1 ns
+a line of something else
+7@1.4:kvm_hc_map_gpa_range gpa 0x1 size 0x0 attributes 0x0 flags 0x0
+1@1.5:guest_memfd_manager_reset ram0 to_private 1 ret 0
+7@1.6:kvm_hc_map_gpa_range gpa 0x100000 size 0x1000 attributes 0x0 flags 0x0
+7@1.7:memory_convert_end 0x100000 size 0x1000 to_private 0 changed 0x1000 ret 0 in 1 ns
+"""
+
+REPLAY = """\
+ram 0x0 0xc0000 private
+ram 0x100000 0x300000 private
+fault 1 0x200000 0x1000 0x8 = stop
+map 0 0x100000 0x2 0x10 = -95
+map 0 0x1 0x0 0x0
+reset
+map 0 0x100000 0x1 0x0 = 0
+"""
+
+
+class Replays(unittest.TestCase):
+
+    def test_steps(self):
+        text, run = replay.from_trace(TRACE)
+        first, rest = text.split('\n', 1)
+        self.assertIn('size=4096K,initial=private', first)
+        self.assertEqual(rest, REPLAY)
+        self.assertFalse(run.moved)
+
+    def test_ends_where_memory_moves(self):
+        moves = ('1@2.0:guest_memfd_manager_unmap ram0+0x0 at 0x0 size '
+                 '0x1000\n' + TRACE.splitlines()[-2] + '\n')
+        text, run = replay.from_trace(TRACE + moves)
+        self.assertTrue(run.moved)
+        self.assertTrue(text.endswith(REPLAY.splitlines()[-1] + '\n'))
+
+    def test_machine_must_be_told(self):
+        other = TRACE.replace('map ram0+0x100000', 'map ram1+0x0')
+        with self.assertRaisesRegex(Failure, '--qemu'):
+            replay.from_trace(other)
+        self.assertTrue(replay.from_trace(other, '-m 4M')[0].startswith(
+            'qemu -m 4M\n'))
+
+    def test_nothing_to_replay(self):
+        with self.assertRaisesRegex(Failure, '-trace'):
+            replay.from_trace('no trace at all\n')
+
+    def test_conversions(self):
+        done = list(conversions(TRACE))
+        self.assertEqual([(one.start, one.result) for one in done],
+                         [(0x200000, -22), (0x100000, -95), (0x100000, 0)])
 
 
 if __name__ == '__main__':

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""QEMU in a build of its own that counts lines and edges, and looks for errors
+in the use of memory: for coverage and for fuzzing."""
+
+import os
+from pathlib import Path
+
+from . import qemu
+from .qemu import BASE_TAG, Tree, git
+
+COMPILER = 'clang'
+# TCG and device models are not what is looked at, but take time to build, and
+# each trace point is a branch
+OPTIONS = ('--enable-fuzzing', '--enable-gcov', '--enable-asan',
+           '--disable-tcg', '--enable-trace-backends=nop')
+FUZZER = 'qemu-fuzz-x86_64'
+
+
+def new_files(tree: Tree) -> list[str]:
+    """The files of code, not of tests, that the series adds."""
+    return git(tree.path, 'diff', '--name-only', '--diff-filter=A', BASE_TAG,
+               'HEAD', '--', '*.c', ':!tests').splitlines()
+
+
+def build(tree: Tree) -> Path:
+    """Build QEMU, the tests of the series and the fuzzer; returns where."""
+    path = tree.path / 'build-instrumented'
+    qemu.configure(tree.path, path, *OPTIONS, compiler=COMPILER)
+    # Which files' edges count
+    rules = [f'src:*/{name}' for name in new_files(tree)]
+    rules += ['src:*/tests/qtest/fuzz/fuzz.c', 'fun:*', '']
+    rules_file = path / 'instrumentation-filter'
+    if rules_file.read_text() != '\n'.join(rules):
+        rules_file.write_text('\n'.join(rules))
+    qemu.compile_targets(tree.path, path, FUZZER, *qemu.targets(tree, path),
+                         title='Build QEMU with instruments')
+    return path
+
+
+def environment() -> dict[str, str]:
+    """QEMU is not made to free everything at its end."""
+    return {**os.environ, 'ASAN_OPTIONS': 'detect_leaks=0'}
