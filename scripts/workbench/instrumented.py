@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from . import qemu
+from .paths import build_dir
 from .qemu import BASE_TAG, Tree, git
 
 COMPILER = 'clang'
@@ -38,5 +39,7 @@ def build(tree: Tree) -> Path:
 
 
 def environment() -> dict[str, str]:
-    """QEMU is not made to free everything at its end."""
-    return {**os.environ, 'ASAN_OPTIONS': 'detect_leaks=0'}
+    """QEMU is not made to free everything at its end, and tests look at what
+    it prints."""
+    return {**os.environ, 'ASAN_OPTIONS':
+            f'detect_leaks=0:log_path={build_dir()}/logs/asan'}
