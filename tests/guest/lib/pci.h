@@ -35,6 +35,19 @@ static inline uint32_t pci_read32(unsigned devfn, unsigned reg)
 }
 
 /**
+ * pci_write32: write to a device's configuration space
+ *
+ * @devfn: device number * 8 + function number
+ * @reg: offset, a multiple of 4
+ * @value: what to write
+ */
+static inline void pci_write32(unsigned devfn, unsigned reg, uint32_t value)
+{
+    pci_select(devfn, reg);
+    outl(PCI_PORT_DATA, value);
+}
+
+/**
  * pci_write8: write to a device's configuration space
  *
  * @devfn: device number * 8 + function number

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Devices see shared memory and no other: an assigned one through a real IOMMU,
+and those that QEMU emulates."""
+
+import fcntl
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+from workbench.avocado import GuestTest
+
+TYPE1_LIMIT = Path('/sys/module/vfio_iommu_type1/parameters/dma_entry_limit')
+
+
+def iommu_faults() -> int:
+    """How many the IOMMU has logged so far."""
+    log = subprocess.run(['dmesg'], check=True, capture_output=True,
+                         text=True).stdout
+    return len(re.findall(r'DMAR: \[DMA (Read|Write)', log))
+
+
+class Assigned(GuestTest):
+    """There is one device, for one test at a time."""
+
+    def setUp(self):
+        super().setUp()
+        self.device = os.environ.get('WITH_KVM_DEVICE')
+        if not self.device:
+            self.cancel('no device to assign: run beside with-kvm --iommu')
+        lock = Path(tempfile.gettempdir()) / f'assigned-{self.device}'
+        self.lock = lock.open('w')
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
+
+    def tearDown(self):
+        super().tearDown()
+        if self.device:
+            self.lock.close()
+
+    def assigned(self, how, parameters, memory='64M', backend='',
+                 arguments=(), **options):
+        device = f'vfio-pci,host={self.device}'
+        if how == 'iommufd':
+            device += ',iommufd=iommufd0'
+            arguments = ('-object', 'iommufd,id=iommufd0', *arguments)
+        return self.guest(
+            'dma', parameters=parameters, memory=memory,
+            machine='q35,memory-backend=ram0',
+            arguments=('-object', 'memory-backend-memfd-private,id=ram0,'
+                       f'size={memory}{backend}', *arguments,
+                       '-device', device, '-trace', 'vfio_pieces*'),
+            **options)
+
+    def check_steps(self, how):
+        before = iommu_faults()
+        self.passes(self.assigned(how, {}))
+        self.assertGreater(iommu_faults(), before,
+                           'the IOMMU has stopped nothing')
+
+    def test_steps_type1(self):
+        self.check_steps('type1')
+
+    def test_steps_iommufd(self):
+        self.check_steps('iommufd')
+
+    def check_conversions(self, how, **options):
+        before = iommu_faults()
+        guest = self.assigned(how, {'steps': 0, 'conversions': 10000},
+                              trace=False, **options)
+        self.passes(guest, limit=280)
+        self.assertEqual(iommu_faults(), before)
+
+    def test_conversions_type1(self):
+        self.check_conversions('type1')
+
+    def test_conversions_iommufd(self):
+        self.check_conversions('iommufd')
+
+    def test_conversions_page_by_page(self):
+        """With small mappings there is no fault from the very beginning."""
+        before = iommu_faults()
+        guest = self.assigned('type1', {'steps': 0, 'conversions': 2000,
+                                        'isolated': 0},
+                              backend=',map-granularity=4k', trace=False)
+        self.passes(guest, limit=280)
+        self.assertEqual(iommu_faults(), before)
+
+    def test_few_mappings(self):
+        """1 GiB takes at most 1024 of them."""
+        guest = self.assigned('type1', {}, memory='1G')
+        self.passes(guest)
+        begin = guest.trace().split('kvm_hc_map_gpa_range')[0]
+        # The board moves memory once, when it is reset
+        counts = [len(re.findall(r'vfio_pieces_map .* ret 0', part))
+                  for part in begin.split('vfio_pieces_unmap')]
+        self.log.info('mappings: %s', counts)
+        self.assertGreater(counts[-1], 0)
+        self.assertLessEqual(max(counts), 1024)
+
+    def limit(self, entries):
+        """Allow only that many mappings, until the test ends."""
+        old = TYPE1_LIMIT.read_text()
+        TYPE1_LIMIT.write_text(str(entries))
+        self.addCleanup(TYPE1_LIMIT.write_text, old)
+
+    def test_limit(self):
+        """No mapping left: the guest gets an error, and all else goes on."""
+        self.limit(128)
+        guest = self.assigned('type1', {'steps': 0, 'limit': 1,
+                                        'conversions': 1000})
+        self.passes(guest)
+        self.assertIn(-28, {one.result for one in self.conversions(guest)})
+
+    def test_limit_at_start(self):
+        """A device is not left without memory: it is refused."""
+        self.limit(16)
+        guest = self.assigned('type1', {})
+        with self.assertRaises(Exception):
+            guest.launch()
+        self.assertIn('could not map the shared memory of ram0: No space left '
+                      'on device', guest.get_log())
