@@ -51,9 +51,9 @@ def measure(tree: Tree, build: Path) -> list[Covered]:
     files = instrumented.new_files(tree)
     report = build / 'coverage.json'
     # An object's name is its source's, with its directory
-    objects = tuple(f'{name.replace("/", "_")}.gcda' for name in files)
-    for data in build.rglob('*.gcda'):
-        if not data.name.endswith(objects):
+    objects = tuple(name.replace('/', '_') for name in files)
+    for data in build.rglob('*.gc[dn][ao]'):
+        if not data.stem.endswith(objects):
             data.unlink()
     filters = [option for name in files
                for option in ('--filter', f'{tree.path / name}$')]
