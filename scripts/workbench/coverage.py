@@ -34,9 +34,14 @@ def percent(part: int, whole: int) -> str:
     return f'{100 * part / whole:.1f} %' if whole else '-'
 
 
-def run_tests(tree: Tree, build: Path) -> None:
+def forget(build: Path) -> None:
+    """Forget what was executed so far."""
     for old in build.rglob('*.gcda'):
         old.unlink()
+
+
+def run_tests(tree: Tree, build: Path) -> None:
+    forget(build)
     names = series.present(build, qemu.series_tests(tree))
     if not names:
         raise Failure(f'no tests of the series are built in {build}')

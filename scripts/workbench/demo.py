@@ -48,11 +48,11 @@ def conversion_rows(done: list[Conversion]) -> list[list[str]]:
 def look_rows(looks: list[Look]) -> list[list[str]]:
     rows = [['step', 'page', 'state', 'secret in page', 'anywhere', '']]
     for look in looks:
-        held = look.in_page == look.in_memory == look.shared
         rows.append([look.step, f'{look.gpa:#x}', state(not look.shared),
+                     'refused' if look.refused else
                      'seen' if look.in_page else 'not seen',
                      'seen' if look.in_memory else 'not seen',
-                     'as it must be' if held else 'WRONG'])
+                     'as it must be' if look.held() else 'WRONG'])
     return rows
 
 
@@ -89,12 +89,13 @@ def body() -> int:
     (build_dir() / 'logs' / 'demo.trace').write_text(trace)
     print('\nWhat the guest asked for:\n')
     print(table(conversion_rows(done)))
-    print('\nWhat the host sees of the guest\'s secrets (QMP pmemsave):\n')
+    print('\nWhat the host sees of the guest\'s secrets (QMP pmemsave, and all of '
+          'QEMU\'s memory):\n')
     print(table(look_rows(looks)))
 
     wrong = check_exits(done) + report.failures()
     wrong += [f'{look.step}: the host sees the wrong thing' for look in looks
-              if not look.in_page == look.in_memory == look.shared]
+              if not look.held()]
     if [look.step for look in looks] != list(STEPS):
         wrong.append('steps are missing')
     print()

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import instrumented, qemu
+from . import coverage, instrumented, qemu
 from .bench import table
 from .paths import REPO, build_dir
 from .steps import Bar, Failure, run_logged, step
@@ -23,19 +23,13 @@ class Result:
     """What libFuzzer says of a run."""
     runs: int
     per_second: int
-    edges: int
-    all_edges: int
-
     @classmethod
     def parse(cls, log: str) -> 'Result':
-        counters = re.search(r'\((\d+) inline 8-bit counters\)', log)
-        edges = re.findall(r'cov: (\d+)', log)
         runs = re.search(r'number_of_executed_units: (\d+)', log)
         speed = re.search(r'average_exec_per_sec: *(\d+)', log)
-        if not (counters and edges and runs and speed):
+        if not (runs and speed):
             raise Failure('the fuzzer did not say how far it came')
-        return cls(int(runs[1]), int(speed[1]), int(edges[-1]),
-                   int(counters[1]))
+        return cls(int(runs[1]), int(speed[1]))
 
 
 def fuzzer(build: Path, *arguments: str) -> list[str]:
@@ -46,7 +40,9 @@ def fuzzer(build: Path, *arguments: str) -> list[str]:
 def fuzz(seconds: int, keep: bool) -> int:
     """Fuzz for a time; inputs that are worth it are kept in the repo if asked
     for.  Raises Failure if something was found."""
-    build = instrumented.build(qemu.tree())
+    tree = qemu.tree()
+    build = instrumented.build(tree)
+    coverage.forget(build)
     found = build_dir() / 'fuzz'
     inputs = found / 'corpus'
     inputs.mkdir(parents=True, exist_ok=True)
@@ -69,10 +65,10 @@ def fuzz(seconds: int, keep: bool) -> int:
                       'scripts/fuzz --input with it') from None
     result = Result.parse(
         (build_dir() / 'logs' / 'fuzz.log').read_text(errors='replace'))
-    print(table([['inputs', 'per second', 'edges of the new files', 'of', ''],
-                 [str(result.runs), str(result.per_second), str(result.edges),
-                  str(result.all_edges),
-                  f'{result.edges / result.all_edges:.0%}']]))
+    files = coverage.measure(tree, build)
+    print(table([['inputs', 'per second', 'edges of the new files', ''],
+                 [str(result.runs), str(result.per_second),
+                  *coverage.total(files).row()[3:]]]))
     if keep:
         step('Keep the inputs that are needed',
              lambda bar: minimize(build, bar, inputs))

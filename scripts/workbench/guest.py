@@ -4,7 +4,7 @@
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -183,8 +183,22 @@ class Guest(QEMUMachine):
         self.wait()
         return Report(self.serial())
 
+    def host_memory(self) -> Iterator[bytes]:
+        """All that is mapped in QEMU and as large as the guest's RAM, or
+        larger: what anyone on the host could find."""
+        smallest = self.cmd('query-memory-size-summary')['base-memory']
+        process = Path(f'/proc/{self.get_pid()}')
+        with (process / 'mem').open('rb', buffering=0) as memory:
+            for line in (process / 'maps').read_text().splitlines():
+                start, end = (int(text, 16) for text in
+                              line.split()[0].split('-'))
+                if end - start >= smallest and ' rw' in line:
+                    memory.seek(start)
+                    yield memory.read(end - start)
+
     def physical_memory(self, start: int, size: int) -> bytes:
-        """Guest-physical memory as the host sees it, by QMP pmemsave."""
+        """Guest-physical memory by QMP pmemsave; QMPError if any of it is
+        private."""
         path = Path(self.temp_dir) / 'pmemsave'
         self.cmd('pmemsave', val=start, size=size, filename=str(path))
         return path.read_bytes()

@@ -27,13 +27,16 @@ def build(tree: Tree) -> Path:
     """Build QEMU, the tests of the series and the fuzzer; returns where."""
     path = tree.path / 'build-instrumented'
     qemu.configure(tree.path, path, *OPTIONS, compiler=COMPILER)
-    # Which files' edges count
+    # Brings the build files up to date, and with them QEMU's own list of what
+    # is to guide the fuzzer; so that ours comes after
+    targets = qemu.targets(tree, path)
     rules = [f'src:*/{name}' for name in new_files(tree)]
     rules += ['src:*/tests/qtest/fuzz/fuzz.c', 'fun:*', '']
     rules_file = path / 'instrumentation-filter'
-    if rules_file.read_text() != '\n'.join(rules):
-        rules_file.write_text('\n'.join(rules))
-    qemu.compile_targets(tree.path, path, FUZZER, *qemu.targets(tree, path),
+    rules_file.write_text('\n'.join(rules))
+    # ccache does not know that what it has depends on it
+    os.environ['CCACHE_EXTRAFILES'] = str(rules_file)
+    qemu.compile_targets(tree.path, path, FUZZER, *targets,
                          title='Build QEMU with instruments')
     return path
 

@@ -4,6 +4,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from qemu.qmp import QMPError
+
 from .guest import Guest
 
 # Steps in order, and whether the page is shared then
@@ -23,8 +25,14 @@ class Look:
     step: str
     gpa: int            # of the page
     shared: bool        # what the page is
+    refused: bool       # QEMU says that the page is private
     in_page: bool       # the secret is there, all over the page
-    in_memory: bool     # it is somewhere in guest memory
+    in_memory: bool     # it is somewhere in QEMU's memory
+
+    def held(self) -> bool:
+        """Whether the host saw what it must see, and no more."""
+        return (self.refused != self.shared and
+                self.in_page == self.in_memory == self.shared)
 
 
 def secret(gpa: int, step: str) -> bytes:
@@ -33,7 +41,6 @@ def secret(gpa: int, step: str) -> bytes:
 
 def observe(guest: Guest) -> Iterator[Look]:
     """Go through a launched guest's steps; the payload ends after the last."""
-    ram_size = guest.cmd('query-memory-size-summary')['base-memory']
     seen = 0
     for step, shared in STEPS.items():
         match = guest.wait_for_line(
@@ -43,8 +50,13 @@ def observe(guest: Guest) -> Iterator[Look]:
         if match[1] != step:
             raise RuntimeError(f'step {match[1]} instead of {step}')
         text = secret(gpa, step)
-        page = guest.physical_memory(gpa, size)
-        yield Look(step, gpa, shared,
+        try:
+            page = guest.physical_memory(gpa, size)
+            refused = False
+        except QMPError as error:
+            page = b''
+            refused = 'is private' in str(error)
+        yield Look(step, gpa, shared, refused,
                    page == (text * (size // len(text) + 1))[:size],
-                   text in guest.physical_memory(0, ram_size))
+                   any(text in memory for memory in guest.host_memory()))
         guest.send('\n')

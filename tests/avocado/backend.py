@@ -97,9 +97,12 @@ class Backend(GuestTest):
         guest = self.two_nodes(options)
 
         def look(name):
-            if name == 'first':
+            if name == 'first' and visible:
                 word = int.from_bytes(guest.physical_memory(BASE, 8), 'little')
-                self.assertEqual(word, BASE if visible else 0)
+                self.assertEqual(word, BASE)
+            elif name == 'first':
+                with self.assertRaisesRegex(ExecuteError, 'is private'):
+                    guest.physical_memory(BASE, 8)
 
         guest.launch()
         self.steps(guest, look)

@@ -120,3 +120,36 @@ class Assigned(GuestTest):
             guest.launch()
         self.assertIn('could not map the shared memory of ram0: No space left '
                       'on device', guest.get_log())
+
+
+class Emulated(GuestTest):
+    """QEMU's own devices, and QEMU itself."""
+
+    def emulated(self, parameters=None, **options):
+        return self.guest(
+            'dma', machine='q35,memory-backend=ram0', memory='64M',
+            parameters=parameters or {},
+            arguments=('-object',
+                       'memory-backend-memfd-private,id=ram0,size=64M',
+                       '-device', 'edu', '-trace',
+                       'guest_memfd_manager_access_refused'), **options)
+
+    def refused(self, guest):
+        """Accesses to private memory: offset, size, and whether a write."""
+        return [(int(match[1], 16), int(match[2], 16), match[3] == '1')
+                for match in re.finditer(
+                    r'access_refused ram0\+0x(\w+) size 0x(\w+) is_write (\d)',
+                    guest.trace())]
+
+    def test_steps(self):
+        """A device that is pointed at a private page is refused, and counted."""
+        guest = self.emulated()
+        self.passes(guest)
+        page = (16 << 20) + 4096
+        self.assertEqual(self.refused(guest),
+                         [(page, 2048, True), (page, 2048, False)])
+
+    def test_conversions(self):
+        guest = self.emulated({'steps': 0, 'conversions': 10000})
+        self.passes(guest)
+        self.assertEqual(self.refused(guest), [])

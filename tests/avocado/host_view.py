@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the host sees of shared and private pages, through QMP."""
+"""What the host sees of shared and private pages."""
 
 from workbench.avocado import GuestTest
 from workbench.isolation import STEPS, observe
@@ -16,6 +16,8 @@ class HostView(GuestTest):
         self.assertEqual([look.step for look in seen], list(STEPS))
         for look in seen:
             with self.subTest(step=look.step):
+                self.assertEqual(look.refused, not look.shared,
+                                 'what QEMU says of it')
                 self.assertEqual(look.in_page, look.shared,
                                  'the page itself')
                 self.assertEqual(look.in_memory, look.shared,
