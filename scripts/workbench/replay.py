@@ -3,8 +3,12 @@
 takes: see the head of tests/qtest/private-memory-replay-test.c there."""
 
 import errno
+import os
+import subprocess
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from . import qemu
 from .steps import Failure
 from .trace import Event, events
 
@@ -165,3 +169,15 @@ def from_trace(text: str, arguments: str | None = None) -> tuple[str, Run]:
               for gpa, size in run.layout.ranges() if gpa not in SHADOW]
     lines += map(str, run.steps)
     return '\n'.join(lines) + '\n', run
+
+
+def run_file(file: Path) -> str:
+    """Take the steps of a file; returns what went wrong, or nothing."""
+    build = qemu.tree().path / 'build'
+    done = subprocess.run(
+        [build / 'tests/qtest/private-memory-replay-test'], cwd=build,
+        check=False, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, 'PRIVATE_MEMORY_REPLAY': str(file.resolve()),
+             'QTEST_QEMU_BINARY': './qemu-system-x86_64'})
+    return done.stdout if done.returncode else ''
