@@ -86,7 +86,7 @@ def check_places(tree: Tree) -> None:
                               cwd=tree.path, capture_output=True, text=True,
                               check=False)
         text = said.stderr + said.stdout
-        if said.returncode or re.search(r'offset|fuzz', text):
+        if said.returncode or re.search(r'\(offset |with fuzz', text):
             raise Failure(f'{patch.name} does not apply exactly: '
                           f'{text.strip()}')
     qemu.git(tree.path, 'reset', '--quiet', '--hard')
