@@ -3,6 +3,7 @@
 and those that QEMU emulates."""
 
 import fcntl
+import mmap
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from workbench.avocado import GuestTest
+from workbench.isolation import STEPS, observe, secret
 
 TYPE1_LIMIT = Path('/sys/module/vfio_iommu_type1/parameters/dma_entry_limit')
 
@@ -153,3 +155,30 @@ class Emulated(GuestTest):
         guest = self.emulated({'steps': 0, 'conversions': 10000})
         self.passes(guest)
         self.assertEqual(self.refused(guest), [])
+
+    def test_daemon(self):
+        """
+        A process that has mapped the guest's memory, as a vhost-user daemon
+        has, sees zeroes in place of a private page.
+        """
+        self.needs_intent()
+        guest = self.guest(
+            'isolation', machine='q35,memory-backend=ram0', memory='64M',
+            arguments=('-object', 'memory-backend-memfd-private,id=ram0,'
+                       'size=64M'))
+        guest.launch()
+        shared_half, = (
+            fd for fd in Path(f'/proc/{guest.get_pid()}/fd').iterdir()
+            if 'memfd:memory-backend-memfd' in os.readlink(fd))
+        with shared_half.open('rb') as file:
+            memory = mmap.mmap(file.fileno(), 64 << 20, prot=mmap.PROT_READ)
+        steps = 0
+        for look in observe(guest):
+            page = memory[look.gpa:look.gpa + 4096]
+            if look.shared:
+                self.assertIn(secret(look.gpa, look.step), page)
+            else:
+                self.assertEqual(page, bytes(4096))
+            steps += 1
+        self.assertEqual(steps, len(STEPS))
+        self.check_report(guest.finish())
