@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from . import qemu
-from .paths import build_dir
+from .paths import build_dir, digest
 from .qemu import BASE_TAG, Tree, git
 
 COMPILER = 'clang'
@@ -38,11 +38,20 @@ def build(tree: Tree) -> Path:
     os.environ['CCACHE_EXTRAFILES'] = str(rules_file)
     qemu.compile_targets(tree.path, path, FUZZER, *targets,
                          title='Build QEMU with instruments')
+    # Gigabytes that are still on their way to the disk hold up QEMU for longer
+    # than qtests wait for it
+    os.sync()
     return path
+
+
+def counts() -> Path:
+    """Where the counts of what was executed go: to memory, as each process
+    leaves a file for each file of QEMU's."""
+    return Path('/dev/shm') / f'counts-{digest([str(build_dir())])}'
 
 
 def environment() -> dict[str, str]:
     """QEMU is not made to free everything at its end, and tests look at what
     it prints."""
-    return {**os.environ, 'ASAN_OPTIONS':
+    return {**os.environ, 'GCOV_PREFIX': str(counts()), 'ASAN_OPTIONS':
             f'detect_leaks=0:log_path={build_dir()}/logs/asan'}
