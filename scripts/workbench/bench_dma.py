@@ -45,18 +45,14 @@ def measure(device: str, container: str, memory: int, kind: str,
             directory: Path) -> list[str]:
     """Cells: how many calls, and how long they took."""
     # QEMU's own Python package is there only inside
-    from .guest import Guest
-    argument = f'vfio-pci,host={device}'
-    extra = []
-    if container == 'iommufd':
-        argument += ',iommufd=iommufd0'
-        extra = ['-object', 'iommufd,id=iommufd0']
+    from .guest import Guest, assigned_device
     guest = Guest(
-        'dma', directory=directory, memory=f'{memory}M', reboot=False,
+        'dma', directory=directory, memory=f'{memory}M',
         machine='q35,memory-backend=ram0', parameters={'steps': 0},
         arguments=['-object', 'memory-backend-memfd-private,id=ram0,'
-                   f'size={memory}M,map-granularity={KINDS[kind]}', *extra,
-                   '-device', argument, '-trace', 'vfio_pieces*'])
+                   f'size={memory}M,map-granularity={KINDS[kind]}',
+                   *assigned_device(device, container),
+                   '-trace', 'vfio_pieces*'])
     try:
         guest.launch()
         guest.finish(limit=300)

@@ -23,6 +23,7 @@ class Result:
     """What libFuzzer says of a run."""
     runs: int
     per_second: int
+
     @classmethod
     def parse(cls, log: str) -> 'Result':
         runs = re.search(r'number_of_executed_units: (\d+)', log)

@@ -30,6 +30,15 @@ def has_intent() -> bool:
     return INTENT.exists() and INTENT.read_text().strip() == 'Y'
 
 
+def assigned_device(address: str, container: str) -> list[str]:
+    """QEMU's arguments for a device of the host in a container, type1 or
+    iommufd."""
+    if container == 'iommufd':
+        return ['-object', 'iommufd,id=iommufd0',
+                '-device', f'vfio-pci,host={address},iommufd=iommufd0']
+    return ['-device', f'vfio-pci,host={address}']
+
+
 @dataclass(frozen=True)
 class Report:
     """What a payload printed, in the Test Anything Protocol."""

@@ -89,14 +89,13 @@ def read(text: str) -> Run:
     run = Run()
     begun: dict[str, Step] = {}     # of each thread, not yet in run.steps
     last: dict[str, Step] = {}
+    vcpus: dict[str, int] = {}      # in the order in which they are seen
     start: list[tuple[int, int]] = []
 
-    def begin(event: Event, words: str) -> None:
+    def begin(event: Event, kind: str, rest: str) -> None:
         if event.thread in begun:
             run.steps.append(begun[event.thread])
-        vcpu = list(last).index(event.thread) if event.thread in last \
-            else len(last)
-        kind, rest = words.split(' ', 1)
+        vcpu = vcpus.setdefault(event.thread, len(vcpus))
         last[event.thread] = begun[event.thread] = \
             Step(f'{kind} {vcpu} {rest}')
 
@@ -122,10 +121,10 @@ def read(text: str) -> Run:
             break
         if event.name == 'kvm_hc_map_gpa_range':
             gpa, size, attributes = event.numbers()[:3]
-            begin(event, f'map {gpa:#x} {size // PAGE:#x} {attributes:#x}')
+            begin(event, 'map', f'{gpa:#x} {size // PAGE:#x} {attributes:#x}')
         elif event.name == 'kvm_memory_fault':
             gpa, size, flags = event.numbers()
-            begin(event, f'fault {gpa:#x} {size:#x} {flags:#x}')
+            begin(event, 'fault', f'{gpa:#x} {size:#x} {flags:#x}')
         elif event.name == 'memory_convert_end':
             step = begun.pop(event.thread, None)
             if step and step.words.startswith('map'):

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from workbench.avocado import GuestTest
+from workbench.guest import assigned_device
 from workbench.isolation import STEPS, observe, secret
 
 TYPE1_LIMIT = Path('/sys/module/vfio_iommu_type1/parameters/dma_entry_limit')
@@ -41,17 +42,14 @@ class Assigned(GuestTest):
             self.lock.close()
 
     def assigned(self, how, parameters, memory='64M', backend='',
-                 arguments=(), **options):
-        device = f'vfio-pci,host={self.device}'
-        if how == 'iommufd':
-            device += ',iommufd=iommufd0'
-            arguments = ('-object', 'iommufd,id=iommufd0', *arguments)
+                 **options):
         return self.guest(
             'dma', parameters=parameters, memory=memory,
             machine='q35,memory-backend=ram0',
             arguments=('-object', 'memory-backend-memfd-private,id=ram0,'
-                       f'size={memory}{backend}', *arguments,
-                       '-device', device, '-trace', 'vfio_pieces*'),
+                       f'size={memory}{backend}',
+                       *assigned_device(self.device, how),
+                       '-trace', 'vfio_pieces*'),
             **options)
 
     def check_steps(self, how):
