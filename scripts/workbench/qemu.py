@@ -293,5 +293,8 @@ def build_qemu(source: Path | None = None) -> Path:
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(build / 'qemu-system-x86_64')
     fresh.rename(binary)
+    # For meson, which installs files and not links to them
+    (build_dir() / binary.name).unlink(missing_ok=True)
+    (build_dir() / binary.name).hardlink_to(build / binary.name)
     (build_dir() / 'qemu-version').write_text(workbench.version() + '\n')
     return binary

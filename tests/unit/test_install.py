@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What meson installs is a QEMU that works without the build directory."""
+
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+from workbench import firmware
+from workbench.paths import build_dir
+
+
+class Install(unittest.TestCase):
+
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.destination = Path(scratch.name)
+        subprocess.run(['/usr/bin/meson', 'install', '--quiet', '--no-rebuild',
+                        '-C', build_dir(), '--destdir', self.destination],
+                       check=True, capture_output=True)
+        self.binary, = self.destination.rglob('qemu-system-x86_64')
+
+    def qemu(self, *arguments):
+        return subprocess.run([self.binary, *arguments], check=True, text=True,
+                              capture_output=True).stdout
+
+    def test_only_the_binary(self):
+        files = [path for path in self.destination.rglob('*')
+                 if not path.is_dir()]
+        self.assertEqual(files, [self.binary])
+        self.assertEqual(self.binary.parent.name, 'bin')
+
+    def test_nothing_of_the_build_directory(self):
+        directories = self.qemu('-L', 'help').split()
+        self.assertIn('/usr/share/seabios', directories)
+        for directory in directories:
+            self.assertFalse(Path(directory).is_relative_to(build_dir()))
+            self.assertNotIn('qemu-bundle', directory)
+
+    def test_has_the_series(self):
+        self.assertIn('memory-backend-memfd-private',
+                      self.qemu('-object', 'help'))
+
+    def test_firmware_runs(self):
+        said = firmware.boot([str(self.binary)])
+        self.assertEqual(firmware.missing(said), [], said)
+
+
+if __name__ == '__main__':
+    unittest.main()
