@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import qemu
 from .steps import Failure
-from .trace import Event, events
+from .trace import Event, Layout, events
 
 PAGE = 4096
 # ROM, or RAM in its place: which of them is up to firmware, and a replay has
@@ -19,46 +19,6 @@ SHADOW = range(0xc0000, 0x100000)
 # What the guest gets for what memory_convert_range() returned; KVM_EFAULT (14)
 # is for everything else.  See the kernel's include/uapi/linux/kvm_para.h.
 GUEST_ERRORS = {0: 0, -errno.EINVAL: -22, -errno.EOPNOTSUPP: -95}
-
-
-class Layout:
-    """What the guest has where, of memory that can be private."""
-
-    def __init__(self) -> None:
-        self._places: dict[int, tuple[str, int, int]] = {}
-
-    def change(self, event: Event) -> None:
-        block = event.text.partition('+')[0]
-        offset, gpa, size = event.numbers()[-3:]
-        pieces = {}
-        # Both kinds make room first: a part may be taken out of a whole
-        for at, (other, where, length) in self._places.items():
-            if at < gpa:
-                pieces[at] = (other, where, min(length, gpa - at))
-            if at + length > gpa + size:
-                start = max(at, gpa + size)
-                pieces[start] = (other, where + start - at,
-                                 at + length - start)
-        if event.name == 'guest_memfd_manager_map':
-            pieces[gpa] = (block, offset, size)
-        self._places = {at: piece for at, piece in pieces.items() if piece[2]}
-
-    def ranges(self) -> list[tuple[int, int]]:
-        """Address and size, ascending, adjacent ones as one."""
-        found: list[tuple[int, int]] = []
-        for gpa, (_, _, size) in sorted(self._places.items()):
-            if found and sum(found[-1]) == gpa:
-                found[-1] = (found[-1][0], found[-1][1] + size)
-            else:
-                found.append((gpa, size))
-        return found
-
-    def blocks(self) -> dict[str, int]:
-        """How large each block is at least, in bytes."""
-        sizes: dict[str, int] = {}
-        for block, offset, size in self._places.values():
-            sizes[block] = max(sizes.get(block, 0), offset + size)
-        return sizes
 
 
 @dataclass

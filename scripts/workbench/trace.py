@@ -34,11 +34,60 @@ class Event:
 
 def events(text: str) -> Iterator[Event]:
     """The events of a log, with timestamps (-msg timestamp=on) or without."""
-    for line in text.splitlines():
+    # The last line may be cut off
+    for line in text[:text.rfind('\n') + 1].splitlines():
         match = re.match(r'(?:(?:(\d+)@)?([\d.]+):)?(\w+) (.*)', line)
         if match:
             yield Event(match[1] or '', float(match[2] or 0), match[3],
                         match[4])
+
+
+class Layout:
+    """What the guest has where, of memory that can be private."""
+
+    def __init__(self) -> None:
+        self._places: dict[int, tuple[str, int, int]] = {}
+
+    def change(self, event: Event) -> None:
+        block = event.text.partition('+')[0]
+        offset, gpa, size = event.numbers()[-3:]
+        pieces = {}
+        # Both kinds make room first: a part may be taken out of a whole
+        for at, (other, where, length) in self._places.items():
+            if at < gpa:
+                pieces[at] = (other, where, min(length, gpa - at))
+            if at + length > gpa + size:
+                start = max(at, gpa + size)
+                pieces[start] = (other, where + start - at,
+                                 at + length - start)
+        if event.name == 'guest_memfd_manager_map':
+            pieces[gpa] = (block, offset, size)
+        self._places = {at: piece for at, piece in pieces.items() if piece[2]}
+
+    def within(self, start: int, end: int) -> Iterator[tuple[str, int,
+                                                             int, int]]:
+        """Block, offset in it, address and size of what is in a range."""
+        for gpa, (block, offset, size) in self._places.items():
+            first, last = max(start, gpa), min(end, gpa + size)
+            if first < last:
+                yield block, offset + first - gpa, first, last - first
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """Address and size, ascending, adjacent ones as one."""
+        found: list[tuple[int, int]] = []
+        for gpa, (_, _, size) in sorted(self._places.items()):
+            if found and sum(found[-1]) == gpa:
+                found[-1] = (found[-1][0], found[-1][1] + size)
+            else:
+                found.append((gpa, size))
+        return found
+
+    def blocks(self) -> dict[str, int]:
+        """How large each block is at least, in bytes."""
+        sizes: dict[str, int] = {}
+        for block, offset, size in self._places.values():
+            sizes[block] = max(sizes.get(block, 0), offset + size)
+        return sizes
 
 
 @dataclass(frozen=True)
@@ -54,16 +103,25 @@ class Conversion:
     time: float         # seconds, of the host's clock
 
 
-def conversions(text: str) -> Iterator[Conversion]:
-    """What was converted, and why."""
+def told(text: str) -> Iterator[Event | Conversion]:
+    """The events in their order, the end of a conversion as what it was."""
     cause, flags = '?', None
     for event in events(text):
         if event.name == 'kvm_memory_fault':
             cause, flags = 'KVM_EXIT_MEMORY_FAULT', event.numbers()[2]
         elif event.name == 'kvm_hc_map_gpa_range':
             cause, flags = 'KVM_EXIT_HYPERCALL', None
-        elif event.name == 'memory_convert_end':
+        if event.name == 'memory_convert_end':
             start, size, changed = event.numbers()
             yield Conversion(cause, flags, start, size,
                              bool(event.field('to_private')), changed,
                              event.field('ret'), event.time)
+        else:
+            yield event
+
+
+def conversions(text: str) -> Iterator[Conversion]:
+    """What was converted, and why."""
+    for one in told(text):
+        if isinstance(one, Conversion):
+            yield one
