@@ -279,8 +279,7 @@ def ticks(axis: list[Segment]) -> Iterator[tuple[float, str]]:
             continue
         step = 1 << max(0, math.ceil(math.log2(
             (segment.end - segment.start) * 3 * LEAST_ROWS / segment.rows)))
-        first = -(-segment.start // step) * step
-        for address in range(first, segment.end, step):
+        for address in range(segment.start // step * step, segment.end, step):
             row = segment.row(address)
             if (row - segment.bottom >= LEAST_ROWS and
                     segment.bottom + segment.rows - row >= LEAST_ROWS):

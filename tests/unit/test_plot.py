@@ -104,9 +104,13 @@ class Histories(unittest.TestCase):
         self.assertEqual(
             changes((1, f'{RESET}  to_private 0 ret 0'), (1, plug),
                     (2, convert(0x200000000, 0x1000, 1)),
+                    (2, f'{RESET}  to_private 0 ret 0'),
                     (3, f'{UNMAP} ram2+0x0 at 0x200000000 size 0x2000'),
-                    (4, plug), (5, convert(0, 0x1000, 0)))[-1],
-            (4000, 0x200000000, 0x200002000, SHARED))
+                    (4, plug), (5, convert(0, 0x1000, 0))),
+            [(1000, 0x200000000, 0x200002000, SHARED),
+             (2000, 0x200000000, 0x200001000, PRIVATE),
+             (3000, 0x200000000, 0x200002000, ABSENT),
+             (4000, 0x200000000, 0x200002000, SHARED)])
 
     def test_give_up(self):
         told = history((1, convert(0x1000, 0x1000, 1)),
@@ -131,6 +135,10 @@ class Histories(unittest.TestCase):
         self.assertEqual((part.begin, part.end), (1.5, 3.5))
         with self.assertRaisesRegex(Failure, 'nothing from second 2 to 3'):
             history((1, convert(0, 0x1000, 1))).between(2, 3)
+
+    def test_the_end_is_seen(self):
+        told = history((3, convert(0, 4096, 1)))
+        self.assertGreater(told.end, told.conversions[-1].time + 0.05)
 
     def test_cut_off(self):
         text = trace(*BEGINNING, (1, convert(0, 4096, 1)),
@@ -234,7 +242,7 @@ class Pictures(unittest.TestCase):
 
     def test_shares_are_those_of_time_and_memory(self):
         """Sums over the grid are those without one, but for rounded rows."""
-        told = history(*((0.5 + 0.01 * number,
+        told = history(*((0.5 + 0.01 * (number // 20 * 20) + 1e-5 * number,
                           convert(0x1000 * (number * 37 % 900),
                                   0x1000 * (1 + number % 5), number % 3 != 0))
                          for number in range(200)),
