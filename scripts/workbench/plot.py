@@ -391,16 +391,18 @@ def draw(history: History, output: Path, name: str, unit: str) -> None:
     FigureCanvasAgg(figure)
     upper, lower = figure.subplots(
         2, sharex=True, height_ratios=(3.2, 1),
-        gridspec_kw={'left': left, 'right': 0.91, 'top': 0.885,
-                     'bottom': 0.07, 'hspace': 0.06})
+        gridspec_kw={
+            'left': left, 'right': 0.91, 'top': 0.885, 'bottom': 0.07,
+            'hspace': 0.06})
     draw_state(upper, history, axis, begin, end)
     draw_rate(lower, rate(history, unit, begin, end), unit)
     lower.set_xlim(begin, end)
     lower.set_xlabel('seconds after the first event of the trace')
     figure.align_ylabels()
     figure.suptitle(title(name, history), x=0.52, y=0.98, fontsize=11)
-    figure.legend(handles=legend(history), loc='upper center', ncols=8, columnspacing=1.5,
-                  bbox_to_anchor=(0.52, 0.95), frameon=False, fontsize=9)
+    figure.legend(handles=legend(history), loc='upper center', ncols=8,
+                  columnspacing=1.5, bbox_to_anchor=(0.52, 0.95),
+                  frameon=False, fontsize=9)
     kind = output.suffix.removeprefix('.')
     figure.savefig(output, format=kind, dpi=150, metadata={
         'svg': {'Date': None, 'Creator': None},

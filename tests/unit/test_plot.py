@@ -24,8 +24,8 @@ def trace(*lines):
 
 def convert(start, size, to_private, result=0):
     return (f'memory_convert_end {start:#x} size {size:#x} to_private '
-            f'{int(to_private)} changed {0 if result else size:#x} ret {result} '
-            'in 1 ns')
+            f'{int(to_private)} changed {0 if result else size:#x} '
+            f'ret {result} in 1 ns')
 
 
 # One block of 4 MiB, and one of 1 MiB far above
