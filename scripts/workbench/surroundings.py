@@ -1,7 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The environment in which the Python that drives guests runs."""
 
+from pathlib import Path
+
 from .paths import REPO, build_dir
+
+
+def emulated() -> bool:
+    """Whether this runs on the emulated machine of scripts/with-kvm."""
+    return 'with_kvm_share=' in Path('/proc/cmdline').read_text()
 
 
 def inside(*command: str) -> list[str]:

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+libvirt's daemon, on the emulated machine of scripts/with-kvm.
+
+As a program it starts the daemon and becomes the command that it is given.
+"""
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from .guest import BINARY
+from .steps import Failure, main
+from .surroundings import emulated
+
+EMULATOR = Path('/usr/bin/qemu-system-x86_64')
+# Runs the former; libvirt would ask it too what it can do, which takes seconds
+OTHER_EMULATOR = Path('/usr/bin/qemu-system-i386')
+CONFIG = Path('/etc/libvirt/qemu.conf')
+LOGS = Path('/var/log/libvirt/qemu')
+PID_FILE = Path('/run/libvirtd.pid')
+LOCK = Path('/run/libvirtd.lock')
+# Of Debian's package libvirt-daemon-system, which also brings services that
+# tests should not leave on a machine.  libvirtd insists on it.
+DEFAULT_USER = 'libvirt-qemu'
+
+# The emulated machine has a root user, no virtlogd and a minimal kernel
+SETTINGS = '''\
+user = "root"
+group = "root"
+stdio_handler = "file"
+security_driver = "none"
+namespaces = []
+cgroup_controllers = []
+'''
+
+
+def set_up() -> None:
+    """Make the machine one on which our package of QEMU is installed."""
+    EMULATOR.unlink()
+    EMULATOR.symlink_to(BINARY)
+    OTHER_EMULATOR.unlink(missing_ok=True)
+    CONFIG.write_text(SETTINGS)
+    LOGS.mkdir(parents=True, exist_ok=True)
+    subprocess.run(['useradd', '--system', DEFAULT_USER], check=True)
+
+
+def start() -> None:
+    """Have the daemon run; all that call this use the same one."""
+    if not emulated():
+        raise Failure("this machine's own libvirt is not touched: use "
+                      'scripts/with-libvirt')
+    with LOCK.open('w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if PID_FILE.exists():
+            return
+        set_up()
+        # It returns when clients can connect
+        subprocess.run(['libvirtd', '--daemon', '--pid-file', PID_FILE],
+                       check=True)
+
+
+def body() -> None:
+    start()
+    os.execvp(sys.argv[1], sys.argv[1:])
+
+
+if __name__ == '__main__':
+    main(body)

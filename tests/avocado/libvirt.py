@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+Debian's own libvirt runs VMs with private memory.
+
+docs/libvirt.rst is the rest of it: its commands are run by docs.py.
+"""
+
+import json
+import subprocess
+import time
+from pathlib import Path
+from xml.etree import ElementTree
+
+import avocado
+from workbench import libvirt
+from workbench.guest import PAYLOADS, has_intent
+from workbench.paths import REPO
+from workbench.steps import Failure
+
+CONFIGS = REPO / 'configs' / 'libvirt'
+MIB = 1 << 20
+FIRMWARE = '/usr/share/seabios/bios-256k.bin'
+FAULT_EVENT = 'PRIVATE_MEMORY_FAULT'
+FAILED_EVENT = 'PRIVATE_MEMORY_CONVERSION_FAILED'
+LIMIT = 120
+
+
+def virsh(*command):
+    """What virsh prints; CalledProcessError if it fails."""
+    return subprocess.run(['virsh', '--quiet', *command], check=True, text=True,
+                          stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT,
+                          stdout=subprocess.PIPE, timeout=LIMIT).stdout
+
+
+def wait_until(condition, what):
+    deadline = time.monotonic() + LIMIT
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(what)
+        time.sleep(0.1)
+
+
+class Domain:
+    """sw-protected.xml under another name, with a payload."""
+
+    def __init__(self, payload, memory=256):
+        self.name = f'guest-{payload}'
+        self.serial = libvirt.LOGS / f'{self.name}-serial.log'
+        self.xml = (CONFIGS / 'sw-protected.xml').read_text() \
+            .replace(FIRMWARE, str(PAYLOADS / f'{payload}.bin')) \
+            .replace('sw-protected<', f'{self.name}<') \
+            .replace('sw-protected-serial', f'{self.name}-serial') \
+            .replace('1024', str(memory))
+
+    def virsh(self, command, *arguments):
+        return virsh(command, self.name, *arguments)
+
+    def qmp(self, command):
+        answer = self.virsh('qemu-monitor-command',
+                            json.dumps({'execute': command}))
+        return json.loads(answer)['return']
+
+    def listener(self, output, event):
+        """A client of libvirt that prints events; a regular expression."""
+        return subprocess.Popen(
+            ['virsh', 'qemu-monitor-event', self.name, '--loop', '--regex',
+             '--event', event], stdin=subprocess.DEVNULL, stdout=output)
+
+
+class Libvirt(avocado.Test):
+
+    timeout = 300
+
+    def setUp(self):
+        self._processes = []
+        self._domains = []
+        try:
+            libvirt.start()
+        except Failure as failure:
+            self.cancel(str(failure))
+
+    def tearDown(self):
+        for process in self._processes:
+            process.kill()
+            process.wait()
+        for domain in self._domains:
+            for command in ('destroy', 'undefine'):
+                subprocess.run(['virsh', command, domain.name], check=False,
+                               capture_output=True)
+            if domain.serial.exists():
+                self.log.info('serial:\n%s', domain.serial.read_text())
+
+    def define(self, payload):
+        domain = Domain(payload)
+        self._domains.append(domain)
+        path = Path(self.workdir) / f'{domain.name}.xml'
+        path.write_text(domain.xml)
+        virsh('define', str(path))
+        return domain
+
+    def refused(self, message, *command):
+        with self.assertRaises(subprocess.CalledProcessError) as failed:
+            virsh(*command)
+        self.assertRegex(failed.exception.output, message)
+
+    def memory(self, domain):
+        """What QEMU says of the memory that the guest has."""
+        block, = (block for block in
+                  domain.qmp('query-private-memory')['blocks']
+                  if block['id'] == 'ram1')
+        return block
+
+    def test_capabilities(self):
+        """libvirt has asked this QEMU, and knows what it needs to."""
+        text = virsh('domcapabilities', '--emulatorbin',
+                     str(libvirt.EMULATOR), '--machine', 'q35')
+        capabilities = ElementTree.fromstring(text)
+        self.assertEqual(capabilities.findtext('domain'), 'kvm')
+        self.assertRegex(capabilities.findtext('machine'), r'^pc-q35-10\.0$')
+        self.assertIn('Running hypervisor: QEMU 10.0.', virsh('version'))
+
+    def test_schema(self):
+        for path in CONFIGS.glob('*.xml'):
+            subprocess.run(['virt-xml-validate', path, 'domain'], check=True)
+
+    def test_life(self):
+        """All that is done to a VM, while it converts at full rate."""
+        domain = self.define('busy')
+        domain.virsh('start')
+        wait_until(lambda: '# busy' in domain.serial.read_text(), 'busy')
+        self.assertEqual(domain.virsh('domstate').strip(), 'running')
+        first = self.memory(domain)
+        self.assertEqual(first['size'], 256 * MIB)
+        self.assertEqual(first['private'] + first['shared'], 256 * MIB)
+        self.assertIn(first['private'], (4 * MIB, 4 * MIB - (64 << 10)))
+
+        self.assertIn(f'event {FAILED_EVENT} ', domain.virsh(
+            'qemu-monitor-event', '--event', FAILED_EVENT, '--timeout', '60'))
+        later = self.memory(domain)
+        for direction in ('to-private', 'to-shared'):
+            self.assertGreater(
+                later['conversions']['explicit'][direction]['count'],
+                first['conversions']['explicit'][direction]['count'])
+
+        domain.virsh('reset')
+        wait_until(lambda: domain.serial.read_text().count('# busy') == 2,
+                   'busy again')
+        after = self.memory(domain)
+        self.assertGreater(
+            after['conversions']['reset']['to-shared']['bytes'], 0)
+
+        self.refused("'ram1' has a private half, which cannot be migrated",
+                     'managedsave', domain.name)
+        domain.virsh('suspend')
+        domain.virsh('resume')
+        self.assertEqual(domain.virsh('domstate').strip(), 'running')
+        domain.virsh('destroy')
+        domain.virsh('undefine')
+        self.assertNotIn(domain.name, virsh('list', '--all', '--name').split())
+
+    def test_fault(self):
+        """An access that cannot succeed stops the VM; libvirt's client and
+        libvirt itself see it, and a reset makes the VM run again."""
+        if not has_intent():
+            self.cancel('implicit conversions cannot be provoked here')
+        domain = self.define('faults')
+        domain.virsh('start', '--paused')
+        events = Path(self.workdir) / 'events'
+
+        def seen(event):
+            return f'event {event} ' in events.read_text()
+
+        with events.open('w') as output:
+            self._processes.append(
+                domain.listener(output, f'^(RESET|{FAULT_EVENT})$'))
+
+        def listening():
+            domain.virsh('reset')
+            return seen('RESET')
+
+        # The event comes once: nobody may miss it
+        wait_until(listening, 'the listener is there')
+        domain.virsh('resume')
+        wait_until(lambda: seen(FAULT_EVENT), FAULT_EVENT)
+        self.assertIn(f'"gpa":{512 * MIB}', events.read_text())
+        wait_until(lambda: domain.virsh('domstate').strip() == 'paused',
+                   'libvirt knows')
+        domain.virsh('reset')
+        domain.virsh('resume')
+        wait_until(lambda: '# touching mmio' in domain.serial.read_text(),
+                   'runs again')
+
+    def test_snp(self):
+        """libvirt takes the domain, and QEMU all but its VM type: the
+        emulated machine has no SEV-SNP."""
+        path = CONFIGS / 'sev-snp.xml'
+        virsh('define', str(path))
+        self.refused('SEV-SNP not supported by KVM', 'start', 'sev-snp')
+        virsh('undefine', 'sev-snp')
