@@ -13,6 +13,10 @@ from .qemu import BASE_TAG, BASE_VERSION, Tree, patches
 from .steps import Bar, Failure, run, step
 
 EXPLAINED = REPO / 'configs' / 'checkpatch-explained.txt'
+# What the cover letter says; its name is not that of a patch, which git am
+# would take it for
+COVER_TEXT = REPO / 'patches' / 'cover-letter.txt'
+COVER = '0000-cover-letter.txt'
 
 # No configuration of the user's, and nothing that another git writes
 # differently or that changes where the patch does not
@@ -33,6 +37,30 @@ def normalize(text: str) -> str:
     return f'{header}\n\n{message}{diff}{rest}'
 
 
+def format_patch(tree: Tree, target: Path, *options: str,
+                 **environ: str) -> None:
+    qemu.git(tree.path, *options, f'--output-directory={target}',
+             f'{BASE_TAG}..', GIT_CONFIG_GLOBAL='/dev/null',
+             GIT_CONFIG_SYSTEM='/dev/null', GIT_CONFIG_NOSYSTEM='1', **environ)
+
+
+def export_cover(tree: Tree, target: Path) -> None:
+    """Write the cover letter: the text, the patches, what they change."""
+    name, email = qemu.git(tree.path, 'log', '-1', '--format=%an%n%ae'
+                           ).splitlines()
+    text = COVER_TEXT.read_text()
+    with tempfile.TemporaryDirectory(dir=build_dir()) as directory:
+        format_patch(
+            tree, Path(directory), '-c', f'branch.series.description={text}',
+            *FORMAT_PATCH, '--numbered', '--cover-letter',
+            '--cover-from-description=subject',
+            GIT_COMMITTER_NAME=name, GIT_COMMITTER_EMAIL=email)
+        letter, = Path(directory).glob('0000-*')
+        header, body = letter.read_text().split('\n\n', 1)
+        header = re.sub(r'^Date: .*\n', '', header, flags=re.M)
+        (target / COVER).write_text(f'{header}\n\n{body}')
+
+
 def export(tree: Tree, target: Path) -> list[Path]:
     """Write the tree's commits to `target`; returns the files."""
     merges = qemu.git(tree.path, 'rev-list', '--merges', f'{BASE_TAG}..')
@@ -43,14 +71,13 @@ def export(tree: Tree, target: Path) -> list[Path]:
         if re.match(r'(fixup|squash|amend)! ', subject):
             raise Failure(f"{tree.path} has '{subject}': run git rebase "
                           f'--interactive --autosquash {BASE_TAG}')
-    qemu.git(tree.path, *FORMAT_PATCH, f'--output-directory={target}',
-             f'{BASE_TAG}..', GIT_CONFIG_GLOBAL='/dev/null',
-             GIT_CONFIG_SYSTEM='/dev/null', GIT_CONFIG_NOSYSTEM='1')
+    format_patch(tree, target, *FORMAT_PATCH)
     files = sorted(target.glob('[0-9]*.patch'))
     for file in files:
         file.write_bytes(normalize(file.read_bytes().decode('utf-8',
                                                             'surrogateescape')
                                    ).encode('utf-8', 'surrogateescape'))
+    export_cover(tree, target)
     return files
 
 
@@ -63,7 +90,7 @@ def write_export(tree: Tree) -> int:
             if old.name not in keep:
                 old.unlink()
         SERIES.mkdir(parents=True, exist_ok=True)
-        for file in files:
+        for file in [*files, Path(directory) / COVER]:
             (SERIES / file.name).write_bytes(file.read_bytes())
     BASE_VERSION.write_text(tree.version() + '\n')
     tree.remember()
@@ -95,9 +122,11 @@ def check_places(tree: Tree) -> None:
 def check_same(tree: Tree) -> None:
     """Failure unless exporting what was applied gives what is committed."""
     with tempfile.TemporaryDirectory(dir=build_dir()) as directory:
+        export(tree, Path(directory))
         exported = {file.name: file.read_bytes()
-                    for file in export(tree, Path(directory))}
-    committed = {patch.name: patch.read_bytes() for patch in patches()}
+                    for file in Path(directory).iterdir()}
+    committed = {file.name: file.read_bytes()
+                 for file in [*patches(), SERIES / COVER] if file.exists()}
     for name in sorted(exported.keys() | committed.keys()):
         if exported.get(name) != committed.get(name):
             raise Failure(f'{name} is not what scripts/series export writes: '
