@@ -6,6 +6,7 @@ docs/libvirt.rst is the rest of it: its commands are run by docs.py.
 """
 
 import json
+import logging
 import subprocess
 import time
 from pathlib import Path
@@ -23,13 +24,17 @@ FIRMWARE = '/usr/share/seabios/bios-256k.bin'
 FAULT_EVENT = 'PRIVATE_MEMORY_FAULT'
 FAILED_EVENT = 'PRIVATE_MEMORY_CONVERSION_FAILED'
 LIMIT = 120
+LOG = logging.getLogger('avocado.test.virsh')
 
 
 def virsh(*command):
     """What virsh prints; CalledProcessError if it fails."""
-    return subprocess.run(['virsh', '--quiet', *command], check=True, text=True,
-                          stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT,
-                          stdout=subprocess.PIPE, timeout=LIMIT).stdout
+    result = subprocess.run(['virsh', '--quiet', *command], check=False,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True, timeout=LIMIT)
+    LOG.info('virsh %s\n%s', ' '.join(command), result.stdout)
+    result.check_returncode()
+    return result.stdout
 
 
 def wait_until(condition, what):
@@ -98,11 +103,6 @@ class Libvirt(avocado.Test):
         virsh('define', str(path))
         return domain
 
-    def refused(self, message, *command):
-        with self.assertRaises(subprocess.CalledProcessError) as failed:
-            virsh(*command)
-        self.assertRegex(failed.exception.output, message)
-
     def memory(self, domain):
         """What QEMU says of the memory that the guest has."""
         block, = (block for block in
@@ -149,11 +149,6 @@ class Libvirt(avocado.Test):
         self.assertGreater(
             after['conversions']['reset']['to-shared']['bytes'], 0)
 
-        self.refused("'ram1' has a private half, which cannot be migrated",
-                     'managedsave', domain.name)
-        domain.virsh('suspend')
-        domain.virsh('resume')
-        self.assertEqual(domain.virsh('domstate').strip(), 'running')
         domain.virsh('destroy')
         domain.virsh('undefine')
         self.assertNotIn(domain.name, virsh('list', '--all', '--name').split())
@@ -193,7 +188,11 @@ class Libvirt(avocado.Test):
     def test_snp(self):
         """libvirt takes the domain, and QEMU all but its VM type: the
         emulated machine has no SEV-SNP."""
-        path = CONFIGS / 'sev-snp.xml'
+        path = Path(self.workdir) / 'guest-snp.xml'
+        path.write_text((CONFIGS / 'sev-snp.xml').read_text()
+                        .replace('sev-snp<', 'guest-snp<'))
         virsh('define', str(path))
-        self.refused('SEV-SNP not supported by KVM', 'start', 'sev-snp')
-        virsh('undefine', 'sev-snp')
+        with self.assertRaises(subprocess.CalledProcessError) as failed:
+            virsh('start', 'guest-snp')
+        self.assertIn('SEV-SNP not supported by KVM', failed.exception.output)
+        virsh('undefine', 'guest-snp')
