@@ -89,9 +89,8 @@ class Libvirt(avocado.Test):
             process.kill()
             process.wait()
         for domain in self._domains:
-            for command in ('destroy', 'undefine'):
-                subprocess.run(['virsh', command, domain.name], check=False,
-                               capture_output=True)
+            subprocess.run(['virsh', 'destroy', domain.name], check=False,
+                           capture_output=True)
             if domain.serial.exists():
                 self.log.info('serial:\n%s', domain.serial.read_text())
 
@@ -100,7 +99,7 @@ class Libvirt(avocado.Test):
         self._domains.append(domain)
         path = Path(self.workdir) / f'{domain.name}.xml'
         path.write_text(domain.xml)
-        virsh('define', str(path))
+        virsh('define', '--validate', str(path))
         return domain
 
     def memory(self, domain):
@@ -118,10 +117,6 @@ class Libvirt(avocado.Test):
         self.assertEqual(capabilities.findtext('domain'), 'kvm')
         self.assertRegex(capabilities.findtext('machine'), r'^pc-q35-10\.0$')
         self.assertIn('Running hypervisor: QEMU 10.0.', virsh('version'))
-
-    def test_schema(self):
-        for path in CONFIGS.glob('*.xml'):
-            subprocess.run(['virt-xml-validate', path, 'domain'], check=True)
 
     def test_life(self):
         """All that is done to a VM, while it converts at full rate."""
@@ -191,7 +186,7 @@ class Libvirt(avocado.Test):
         path = Path(self.workdir) / 'guest-snp.xml'
         path.write_text((CONFIGS / 'sev-snp.xml').read_text()
                         .replace('sev-snp<', 'guest-snp<'))
-        virsh('define', str(path))
+        virsh('define', '--validate', str(path))
         with self.assertRaises(subprocess.CalledProcessError) as failed:
             virsh('start', 'guest-snp')
         self.assertIn('SEV-SNP not supported by KVM', failed.exception.output)
