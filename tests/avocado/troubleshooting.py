@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What docs/troubleshooting.rst says can be seen: each symptom is provoked."""
+
+import json
+import os
+import re
+import subprocess
+
+from qemu.machine import QEMUMachine
+from qemu.machine.qtest import QEMUQtestMachine
+from qemu.qmp.qmp_client import ExecuteError
+from workbench.avocado import GuestTest
+from workbench.guest import BINARY
+from workbench.paths import REPO
+
+PAGE = REPO / 'docs' / 'troubleshooting.rst'
+BACKEND = 'memory-backend-memfd-private'
+PROTECTED = ('-object', 'sw-protected-vm,id=cgs0', '-machine',
+             'q35,confidential-guest-support=cgs0')
+MEMORY = ('-object', f'{BACKEND},id=ram0,size=64M', '-m', '64M',
+          '-machine', 'memory-backend=ram0')
+MIB = 1 << 20
+SIZE = 64 * MIB
+RAM, HOLE = 16 * MIB, 512 * MIB
+EFAULT, ENOMEM, EHWPOISON = 14, 12, 133
+TO_SHARED, TO_PRIVATE = 0, 16           # KVM_MAP_GPA_RANGE_ENCRYPTED
+PRIVATE = 8                             # KVM_MEMORY_EXIT_FLAG_PRIVATE
+
+
+def symptoms() -> list[str]:
+    """First column of the page's tables."""
+    cells = re.findall(r'^   \* - (.+?)\n     - ', PAGE.read_text(),
+                       re.DOTALL | re.MULTILINE)
+    return [' '.join(cell.split()).replace('``', '') for cell in cells
+            if cell != 'Symptom']
+
+
+class Troubleshooting(GuestTest):
+
+    timeout = 400
+
+    # Ways to provoke something; each returns what was seen
+
+    def ends(self, *arguments: str) -> str:
+        """QEMU ends by itself."""
+        result = subprocess.run(
+            [BINARY, '-nodefaults', '-display', 'none', *arguments],
+            timeout=60, stdin=subprocess.DEVNULL, text=True,
+            capture_output=True, check=False)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        return result.stderr
+
+    def backend(self, options: str, *arguments: str) -> str:
+        """QEMU ends because of a memory backend's options."""
+        return self.ends('-accel', 'kvm', *PROTECTED, '-object',
+                         f'{BACKEND},id=ram1,size=64M,{options}', *arguments)
+
+    def machine(self, *commands: str, cpu: str = 'max',
+                ask: tuple[str, dict[str, object]] | None = None) -> str:
+        """Commands of qtest, then one of QMP, and all that QEMU says."""
+        machine = QEMUQtestMachine(
+            str(BINARY), name='troubleshooting',
+            base_temp_dir=str(self.directory))
+        machine.add_args('-nodefaults', '-cpu', cpu, *PROTECTED, *MEMORY)
+        seen = ''
+        try:
+            machine.launch()
+            for command in commands:
+                answer = machine.qtest(command)
+                self.assertTrue(answer.startswith('OK'), answer)
+            if ask:
+                try:
+                    seen += str(machine.cmd(ask[0], ask[1]))
+                except ExecuteError as error:
+                    seen += str(error)
+            # After its answer, which is after all events
+            machine.cmd('query-status')
+            seen += json.dumps(machine.get_qmp_events(wait=0))
+        finally:
+            machine.shutdown(hard=True)
+        return seen + (machine.get_log() or '')
+
+    def fault(self, gpa: int, flags: int, error: int = EFAULT,
+              times: int = 8, **options) -> str:
+        """The same memory fault, some times."""
+        return self.machine(*(f'private_memory_fault 0 {gpa} 4096 {flags} '
+                              f'{error}' for _ in range(times)), **options)
+
+    def private(self, command: str, **arguments: object) -> str:
+        """A command of QMP, while a page is private."""
+        return self.machine(f'private_map_gpa_range 0 {RAM} 1 {TO_PRIVATE}',
+                            ask=(command, arguments))
+
+    def short_file(self) -> str:
+        """An ordinary guest whose memory's file is cut short."""
+        file = self.directory / 'memory'
+        guest = self.guest(
+            'selftest', protected=False, machine='q35,memory-backend=file',
+            memory='64M', trace=False, arguments=(
+                '-object', f'memory-backend-file,id=file,mem-path={file},'
+                'size=64M,share=on'))
+        QEMUMachine.launch(guest)
+        os.truncate(file, 0)
+        guest.cmd('cont')
+        self.assertIsNotNone(guest.event_wait('STOP', timeout=60.0))
+        guest.shutdown(hard=True)
+        return guest.get_log()
+
+    def elsewhere(self, name: str) -> str:
+        """Another test or page sees the message."""
+        return re.sub(r"'\s+'", '', (REPO / name).read_text())
+
+    def measured(self, name: str, test: str) -> None:
+        """Another test sees something that is no message."""
+        self.assertIn(f'def {test}(', (REPO / name).read_text())
+
+    # Part of a symptom, and how it is provoked
+    PROVOKED = {
+        'Could not access KVM kernel module':
+            lambda self: self.ends('-accel', 'kvm,device=/none'),
+        'KVM does not offer software-protected VMs':
+            lambda self: self.elsewhere('docs/troubleshooting.rst'),
+        'vm-type SEV-SNP':
+            lambda self: self.ends('-readconfig',
+                                   str(REPO / 'configs/vm/sev-snp.cfg')),
+        'KVM has no SMM':
+            lambda self: self.ends('-accel', 'kvm', *PROTECTED, '-machine',
+                                   'smm=on'),
+        'for sw-protected-vm: KVM required':
+            lambda self: self.ends('-accel', 'tcg', *PROTECTED),
+        "accelerator 'tcg'":
+            lambda self: self.ends('-accel', 'tcg', *PROTECTED, *MEMORY),
+        'this type of VM has no private memory':
+            lambda self: self.ends('-accel', 'kvm', *MEMORY),
+        'with share=off':
+            lambda self: self.backend('share=off'),
+        'not a multiple of the page size':
+            lambda self: self.backend('size=4097'),
+        '; use private-prealloc=on':
+            lambda self: self.backend('initial=private,prealloc=on'),
+        '; use prealloc=on':
+            lambda self: self.backend('private-prealloc=on'),
+        'enough free huge pages':
+            lambda self: self.backend('hugetlb=on,hugetlbsize=1G,size=1G'),
+        'not a power of two':
+            lambda self: self.backend('map-granularity=12k'),
+        'Use a pc-dimm':
+            lambda self: self.backend('share=on', '-m', '64M,maxmem=1G',
+                                      '-device',
+                                      'virtio-mem-pci,memdev=ram1'),
+        'only-migratable':
+            lambda self: self.backend('share=on', '-only-migratable'),
+        'could not map the shared memory':
+            lambda self: self.elsewhere('tests/avocado/devices.py'),
+        'cannot create a guest_memfd':
+            lambda self: self.machine(
+                f'private_fail create 1 {ENOMEM}',
+                ask=('object-add', {'qom-type': BACKEND, 'id': 'm',
+                                    'size': MIB})),
+        'PRIVATE_MEMORY_CONVERSION_FAILED':
+            lambda self: self.machine(
+                f'private_map_gpa_range 0 {HOLE} 1 {TO_PRIVATE}'),
+        'cannot be private, as the guest':
+            lambda self: self.fault(HOLE, PRIVATE),
+        'KVM still cannot access it':
+            lambda self: self.fault(RAM, 0),
+        'kvm run failed':
+            lambda self: self.short_file(),
+        'makes no sense':
+            lambda self: self.fault(RAM, 1, times=1),
+        'the guest got a machine check':
+            lambda self: self.fault(RAM, PRIVATE, EHWPOISON, times=1),
+        'has no machine check':
+            lambda self: self.fault(RAM, PRIVATE, EHWPOISON, times=1,
+                                    cpu='qemu64,-mce'),
+        'PRIVATE_MEMORY_ACCESS_REFUSED':
+            lambda self: self.machine(
+                f'private_map_gpa_range 0 {RAM} 1 {TO_PRIVATE}',
+                f'readl {RAM}'),
+        'only the guest can read it':
+            lambda self: self.private('pmemsave', val=RAM, size=16,
+                                      filename='/dev/null'),
+        'Memory is private':
+            lambda self: self.private('human-monitor-command', **{
+                'command-line': f'xp/1xb {RAM}'}),
+        'cannot be migrated':
+            lambda self: self.private('migrate', uri='exec:cat >/dev/null'),
+        'its memory exists':
+            lambda self: self.private('qom-set', path='/objects/ram0',
+                                      property='initial', value='private'),
+        'could not free private memory':
+            lambda self: self.machine(
+                f'private_map_gpa_range 0 {RAM} 1 {TO_PRIVATE}',
+                f'private_fail punch 1 {ENOMEM}',
+                f'private_map_gpa_range 0 {RAM} 1 {TO_SHARED}'),
+        "twice the guest's memory":
+            lambda self: self.measured('tests/avocado/backend.py',
+                                       'test_discard_none'),
+        'DMAR: [DMA Write]':
+            lambda self: self.measured('tests/avocado/devices.py',
+                                       'test_steps_type1'),
+    }
+
+    def test_symptoms(self):
+        """Each symptom has its way, each way its symptom."""
+        unused = set(self.PROVOKED)
+        wrong = []
+        for symptom in symptoms():
+            keys = [key for key in self.PROVOKED if key in symptom]
+            if len(keys) != 1:
+                wrong.append(f'{symptom}: provoked by {keys}')
+                continue
+            unused.discard(keys[0])
+            seen = self.PROVOKED[keys[0]](self)
+            self.log.info('%s\n%s', symptom, seen)
+            pattern = '.*'.join(map(re.escape, symptom.split('...')))
+            if seen is not None and not re.search(
+                    pattern, ' '.join(seen.split()), re.DOTALL):
+                wrong.append(f'{symptom}: not in\n{seen}')
+        self.assertEqual(wrong + sorted(unused), [])
