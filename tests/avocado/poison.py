@@ -68,6 +68,8 @@ class Poison(GuestTest):
         event = guest.event_wait('MEMORY_FAILURE', timeout=60)
         self.assertEqual(event['data']['recipient'], 'guest')
         self.assertEqual(event['data']['action'], 'inject')
+        event = guest.event_wait('PRIVATE_MEMORY_POISONED', timeout=60)
+        self.assertTrue(event['data']['injected'])
         self.check_report(guest.finish())
 
         guest = self.guest('poison', arguments=('-cpu', 'qemu64,-mce'))

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the monitor tells of private memory while guests use it, on real KVM."""
+
+from workbench.avocado import GuestTest
+
+MIB = 1 << 20
+BACKEND = 'memory-backend-memfd-private'
+BASE, SIZE = 64 * MIB, 64 * MIB
+FAILED = 'PRIVATE_MEMORY_CONVERSION_FAILED'
+# Ranges that one answer of the storm's queries may have
+LIMIT = 100
+
+
+def conversions(block) -> int:
+    """All conversions of a block so far."""
+    return sum(direction['count'] for cause in block['conversions'].values()
+               for direction in cause.values())
+
+
+class Monitor(GuestTest):
+
+    def test_allocated(self):
+        """What the kernel has allocated is known to the byte."""
+        guest = self.guest('halves', memory='128M', arguments=[
+            '-object', f'{BACKEND},id=ram0,size=64M', '-numa',
+            'node,memdev=ram0', '-object', f'{BACKEND},id=ram1,size=64M',
+            '-numa', 'node,memdev=ram1'],
+            parameters={'base': BASE, 'size': SIZE})
+        guest.launch()
+        seen = 0
+        for step, private in (('start', 0), ('shared', 0), ('private', SIZE),
+                              ('mixed', SIZE // 2), ('back', 0)):
+            if step == 'shared':
+                seen = guest.wait_for_line('# step first', seen).end()
+                guest.send('\n')
+            seen = guest.wait_for_line(f'# step {step}', seen).end()
+            block = guest.cmd('query-private-memory')['blocks'][1]
+            self.assertEqual(block['backend'], '/objects/ram1')
+            self.assertEqual(block['private'], private, step)
+            self.assertEqual(block['shared'], SIZE - private, step)
+            self.assertEqual(block['private-allocated'], private, step)
+            self.assertEqual(block['shared-allocated'],
+                             0 if step == 'start' else SIZE - private, step)
+            ranges = guest.cmd('query-private-memory-ranges', start=BASE,
+                               size=SIZE, limit=65536)
+            self.assertNotIn('next', ranges)
+            self.assertEqual(len(ranges['ranges']),
+                             SIZE // 4096 if step == 'mixed' else 1)
+            guest.send('\n')
+        self.check_report(guest.finish())
+
+    def test_storm(self):
+        """
+        Queries while all CPUs convert memory.
+
+        Each answer must make sense in itself and after the one before, and
+        the guest must neither stop nor notice.
+        """
+        guest = self.guest('storm', cpus=4, trace=False,
+                           parameters={'conversions': 100_000})
+        guest.launch()
+        queries = before = 0
+        while '# step look' not in guest.serial():
+            [block] = guest.cmd('query-private-memory')['blocks']
+            self.assertEqual(block['private'] + block['shared'],
+                             block['size'])
+            self.assertGreaterEqual(conversions(block), before)
+            before = conversions(block)
+
+            start = end = 0
+            while start is not None:
+                answer = guest.cmd('query-private-memory-ranges', start=start,
+                                   limit=LIMIT)
+                self.assertLessEqual(len(answer['ranges']), LIMIT)
+                for found in answer['ranges']:
+                    self.assertGreaterEqual(found['gpa'], end)
+                    self.assertGreater(found['size'], 0)
+                    end = found['gpa'] + found['size']
+                start = answer.get('next')
+            self.assertEqual(end, block['size'])
+
+            [stats] = guest.cmd('query-stats', target='vm', providers=[
+                {'provider': 'private-memory'}])
+            values = {stat['name']: stat['value'] for stat in stats['stats']}
+            self.assertGreaterEqual(values['explicit-to-private'],
+                                    block['conversions']['explicit']
+                                    ['to-private']['count'])
+            guest.cmd('human-monitor-command',
+                      command_line='info private-memory')
+            queries += 1
+            self.assertIsNone(guest.event_wait('STOP', timeout=0))
+        self.log.info('%d rounds of queries, %d conversions', queries, before)
+        self.assertGreater(queries, 1)
+
+        # All of it is shared in the end, and nothing failed
+        info = guest.cmd('query-private-memory')
+        [block] = info['blocks']
+        self.assertEqual(block['private'], 0)
+        self.assertEqual(block['private-allocated'], 0)
+        self.assertEqual(set(info['failures'].values()), {0})
+        guest.send('\n')
+        self.check_report(guest.finish())
+
+    def test_failures(self):
+        """A guest that asks for the impossible is heard of."""
+        guest = self.guest('errors')
+        guest.launch()
+        event = guest.event_wait(FAILED, timeout=60)
+        self.assertEqual(event['data']['cause'], 'explicit')
+        self.assertTrue(event['data']['to-private'])
+        self.check_report(guest.finish())
+
+    def test_ordinary_vm(self):
+        guest = self.guest('hypercall', protected=False,
+                           parameters={'enabled': 0}, arguments=['-no-shutdown'])
+        guest.launch()
+        self.assertEqual(guest.cmd('query-private-memory')['blocks'], [])
