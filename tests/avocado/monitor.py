@@ -57,7 +57,7 @@ class Monitor(GuestTest):
         the guest must neither stop nor notice.
         """
         guest = self.guest('storm', cpus=4, trace=False,
-                           parameters={'conversions': 100_000})
+                           parameters={'conversions': 20_000})
         guest.launch()
         queries = before = 0
         while '# step look' not in guest.serial():
