@@ -13,8 +13,8 @@ from .paths import REPO, build_dir
 QEMU = build_dir() / 'qemu'
 ROOTS = {
     REPO: ('configs', 'docs', 'patches', 'scripts', 'tests'),
-    QEMU: ('accel', 'backends', 'docs', 'hw', 'include', 'monitor', 'qapi', 'system',
-           'target', 'tests'),
+    QEMU: ('accel', 'backends', 'docs', 'hw', 'include', 'monitor', 'qapi',
+           'system', 'target', 'tests'),
 }
 
 
