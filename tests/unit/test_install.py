@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What meson installs is a QEMU that works without the build directory."""
+"""What meson installs is a QEMU that works without the build directory, with
+firmware that scripts/prepare has installed."""
 
+import json
 import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 
 from workbench import firmware
-from workbench.paths import build_dir
+from workbench.paths import REPO, build_dir
+
+MESON = '/usr/bin/meson'
 
 
 class Install(unittest.TestCase):
@@ -16,7 +20,7 @@ class Install(unittest.TestCase):
         scratch = tempfile.TemporaryDirectory()
         self.addCleanup(scratch.cleanup)
         self.destination = Path(scratch.name)
-        subprocess.run(['/usr/bin/meson', 'install', '--quiet', '--no-rebuild',
+        subprocess.run([MESON, 'install', '--quiet', '--no-rebuild',
                         '-C', build_dir(), '--destdir', self.destination],
                        check=True, capture_output=True)
         self.binary, = self.destination.rglob('qemu-system-x86_64')
@@ -45,6 +49,19 @@ class Install(unittest.TestCase):
     def test_firmware_runs(self):
         said = firmware.boot([str(self.binary)])
         self.assertEqual(firmware.missing(said), [], said)
+
+
+class Prefix(unittest.TestCase):
+
+    def test_prefix(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            subprocess.run([MESON, 'setup', '--prefix=/opt/qemu-private',
+                            scratch, REPO], check=True, capture_output=True)
+            places = json.loads(subprocess.run(
+                [MESON, 'introspect', '--installed', scratch], check=True,
+                capture_output=True).stdout)
+        self.assertEqual(list(places.values()),
+                         ['/opt/qemu-private/bin/qemu-system-x86_64'])
 
 
 if __name__ == '__main__':
