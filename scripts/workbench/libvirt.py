@@ -7,6 +7,7 @@ As a program it starts the daemon and becomes the command that it is given.
 
 import fcntl
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -42,9 +43,15 @@ def set_up() -> None:
     EMULATOR.unlink()
     EMULATOR.symlink_to(BINARY)
     OTHER_EMULATOR.unlink(missing_ok=True)
+    # If there is a libvirt already, its domains are not ours to start
+    subprocess.run(['mount', '-t', 'tmpfs', 'libvirt', CONFIG.parent],
+                   check=True)
     CONFIG.write_text(SETTINGS)
     LOGS.mkdir(parents=True, exist_ok=True)
-    subprocess.run(['useradd', '--system', DEFAULT_USER], check=True)
+    try:
+        pwd.getpwnam(DEFAULT_USER)
+    except KeyError:
+        subprocess.run(['useradd', '--system', DEFAULT_USER], check=True)
 
 
 def start() -> None:

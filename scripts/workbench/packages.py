@@ -11,9 +11,9 @@ PACKAGES = (
     'bc', 'bison', 'bzip2', 'ccache', 'clang', 'flex', 'furo', 'gcc', 'gcovr',
     'git', 'graphviz', 'ipxe-qemu', 'libc6-dev', 'libclang-rt-dev',
     'libelf-dev', 'libfdt-dev', 'libglib2.0-dev', 'libnuma-dev',
-    'libvirt-clients', 'libvirt-daemon', 'libvirt-daemon-driver-qemu',
-    'llvm', 'make', 'mmdebstrap', 'ninja-build', 'patch',
-    'perl', 'pkg-config', 'python3', 'python3-matplotlib',
+    'libvirt-clients', 'libvirt-daemon', 'libvirt-daemon-driver-qemu', 'llvm',
+    'make', 'mmdebstrap', 'ninja-build', 'patch', 'perl', 'pkg-config',
+    'python3', 'python3-matplotlib',
     'python3-setuptools', 'python3-sphinx', 'python3-venv', 'qemu-system-x86',
     'seabios', 'shellcheck', 'xz-utils', 'zstd',
 )

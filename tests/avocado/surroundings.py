@@ -7,12 +7,13 @@ from pathlib import Path
 
 import avocado
 from workbench.paths import REPO, build_dir
+from workbench.surroundings import emulated
 
 
 class Surroundings(avocado.Test):
 
     def setUp(self):
-        if 'with_kvm_share' not in Path('/proc/cmdline').read_text():
+        if not emulated():
             self.cancel("this machine's own KVM is in use")
 
     def test_build_directory_is_writable(self):
