@@ -23,6 +23,7 @@ CONFIG = Path('/etc/libvirt/qemu.conf')
 LOGS = Path('/var/log/libvirt/qemu')
 PID_FILE = Path('/run/libvirtd.pid')
 LOCK = Path('/run/libvirtd.lock')
+CGROUPS = Path('/sys/fs/cgroup')
 # Of Debian's package libvirt-daemon-system, which also brings services that
 # tests should not leave on a machine.  libvirtd insists on it.
 DEFAULT_USER = 'libvirt-qemu'
@@ -54,6 +55,22 @@ def set_up() -> None:
         subprocess.run(['useradd', '--system', DEFAULT_USER], check=True)
 
 
+def cpus_of_this() -> list[str]:
+    """
+    Put before a command, it can use the CPUs of this process only.
+
+    libvirt lets its guests run on all CPUs, whatever its own affinity, and
+    guest-init says why none must run on the first one.  A cpuset is a limit.
+    """
+    (CGROUPS / 'cgroup.subtree_control').write_text('+cpuset')
+    group = CGROUPS / 'libvirt'
+    group.mkdir()
+    cpus = ','.join(map(str, os.sched_getaffinity(0)))
+    (group / 'cpuset.cpus').write_text(cpus)
+    return ['/bin/sh', '-c',
+            f'echo $$ >{group}/cgroup.procs && exec "$0" "$@"']
+
+
 def start() -> None:
     """Have the daemon run; all that call this use the same one."""
     if not emulated():
@@ -65,8 +82,8 @@ def start() -> None:
             return
         set_up()
         # It returns when clients can connect
-        subprocess.run(['libvirtd', '--daemon', '--pid-file', PID_FILE],
-                       check=True)
+        subprocess.run([*cpus_of_this(), 'libvirtd', '--daemon',
+                        '--pid-file', PID_FILE], check=True)
 
 
 def body() -> None:
