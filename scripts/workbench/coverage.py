@@ -87,8 +87,10 @@ def measure(tree: Tree, build: Path) -> list[Covered]:
         ['gcovr', '--root', tree.path, '--object-directory', build,
          '--gcov-executable', 'llvm-cov gcov', '--json-summary', report,
          '--json', build / LINES_REPORT,
-         # Of an assertion one outcome is never seen
-         '--exclude-branches-by-pattern', r'.*\b(g_)?assert\(.*', *filters],
+         # Of an assertion one outcome is never seen; in g_new() it is the
+         # macro that decides
+         '--exclude-branches-by-pattern',
+         r'.*\b((g_)?assert|g_(re)?new0?)\(.*', *filters],
         cwd=build, log='coverage-gcovr')
     return [Covered(file['filename'], file['line_covered'],
                     file['line_total'], file['branch_covered'],
