@@ -13,9 +13,9 @@ PACKAGES = (
     'libelf-dev', 'libfdt-dev', 'libglib2.0-dev', 'libnuma-dev',
     'libvirt-clients', 'libvirt-daemon', 'libvirt-daemon-driver-qemu', 'llvm',
     'make', 'mmdebstrap', 'ninja-build', 'patch', 'perl', 'pkg-config',
-    'python3', 'python3-matplotlib',
-    'python3-setuptools', 'python3-sphinx', 'python3-venv', 'qemu-system-x86',
-    'seabios', 'shellcheck', 'xz-utils', 'zstd',
+    'python3', 'python3-matplotlib', 'python3-setuptools', 'python3-sphinx',
+    'python3-sphinx-rtd-theme', 'python3-venv', 'qemu-system-x86', 'seabios',
+    'shellcheck', 'xz-utils', 'zstd',
 )
 # QEMU 10.0 needs newer ones than this release has
 BACKPORTS = ('meson', 'python3-pycotap')
