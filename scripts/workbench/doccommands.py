@@ -367,3 +367,17 @@ class Shell:
             return there()
         self._wait(lambda: answered() and there(), what, output)
         return True
+
+
+def run_page(blocks: list[Block], log: Callable[[str], object]) -> list[str]:
+    """Run a page's blocks in a shell of their own; what the first one that is
+    not as it should be did."""
+    shell = Shell(log)
+    try:
+        for block in blocks:
+            shell.run(block)
+    except Failure as failure:
+        return [str(failure)]
+    finally:
+        shell.close()
+    return []

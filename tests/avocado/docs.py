@@ -3,8 +3,7 @@
 print what it says."""
 
 import avocado
-from workbench.doccommands import Shell, find_blocks
-from workbench.steps import Failure
+from workbench.doccommands import find_blocks, run_page
 
 
 class Docs(avocado.Test):
@@ -15,12 +14,5 @@ class Docs(avocado.Test):
         """Each page in a shell of its own."""
         wrong = []
         for blocks in find_blocks(('kvm',)).values():
-            shell = Shell(self.log.info)
-            try:
-                for block in blocks:
-                    shell.run(block)
-            except Failure as failure:
-                wrong.append(str(failure))
-            finally:
-                shell.close()
+            wrong += run_page(blocks, self.log.info)
         self.assertFalse(wrong, '\n'.join(wrong))
