@@ -3,28 +3,40 @@
 
 import errno
 from array import array
+from collections.abc import Iterator
 from pathlib import Path
 
 from workbench.avocado import GuestTest
+from workbench.guest import Guest
+from workbench.memcg import MemoryCgroup
 
 CORRUPT = Path('/sys/kernel/debug/hwpoison/corrupt-pfn')
 PAGE_FLAGS = Path('/proc/kpageflags')       # Documentation/admin-guide/mm
+PAGE_CGROUPS = Path('/proc/kpagecgroup')
 UNEVICTABLE = 1 << 18
 
 
-def unevictable() -> set[int]:
-    """
-    Page frames that cannot be evicted.
-
-    Pages of a guest_memfd are among them.  Nobody has them mapped, so that
-    there is no other way to learn where they are.
-    """
-    flags = array('Q')
-    with PAGE_FLAGS.open('rb', buffering=0) as file:
+def page_frames(path: Path) -> Iterator[int]:
+    """What one of the kernel's files says of each page frame."""
+    values = array('Q')
+    with path.open('rb', buffering=0) as file:
         # The kernel takes no other sizes than multiples of an entry's
         while chunk := file.read(1 << 16):
-            flags.frombytes(chunk)
-    return {frame for frame, flag in enumerate(flags) if flag & UNEVICTABLE}
+            values.frombytes(chunk)
+    return iter(values)
+
+
+def private_frames(group: MemoryCgroup) -> list[int]:
+    """
+    Page frames of guest_memfds of the processes in a cgroup.
+
+    Nobody has them mapped, so that there is no other way to learn where they
+    are; but they are charged to who allocated them, and cannot be evicted.
+    """
+    inode = group.path.stat().st_ino
+    return [frame for frame, (owner, flags) in
+            enumerate(zip(page_frames(PAGE_CGROUPS), page_frames(PAGE_FLAGS)))
+            if owner == inode and flags & UNEVICTABLE]
 
 
 def poison(frame: int) -> None:
@@ -40,31 +52,26 @@ def poison(frame: int) -> None:
 
 class Poison(GuestTest):
 
-    def poison_page(self, guest) -> None:
-        """Poison one of the pages that the guest makes private."""
+    def poisoned(self, **options) -> Guest:
+        """A guest, launched, one of whose private pages is then poisoned."""
         if not CORRUPT.exists():
             self.cancel('this kernel cannot poison pages '
                         '(CONFIG_HWPOISON_INJECT)')
+        group = self.cgroup()
+        guest = self.guest('poison', wrapper=group.wrapper(), **options)
         guest.launch()
-        guest.wait_for_line('# step before')
-        before = unevictable()
-        guest.send('\n')
         guest.wait_for_line('# step poison')
-        new = unevictable() - before
+        frames = private_frames(group)
         # The kernel marks them in batches, so not all of the guest's 256
-        self.assertGreater(len(new), 100, 'pages of guest_memfd')
-        poison(sorted(new)[len(new) // 2])
+        self.assertGreater(len(frames), 100, 'pages of guest_memfd')
+        self.assertLessEqual(len(frames), 256)
+        poison(frames[len(frames) // 2])
         guest.send('\n')
+        return guest
 
     def test_poison(self):
-        """
-        The guest gets a machine check; without any, the VM stops, cleanly.
-
-        One after the other: which pages are new tells nothing while two guests
-        make memory private.
-        """
-        guest = self.guest('poison')
-        self.poison_page(guest)
+        """The guest gets a machine check."""
+        guest = self.poisoned()
         event = guest.event_wait('MEMORY_FAILURE', timeout=60)
         self.assertEqual(event['data']['recipient'], 'guest')
         self.assertEqual(event['data']['action'], 'inject')
@@ -72,8 +79,9 @@ class Poison(GuestTest):
         self.assertTrue(event['data']['injected'])
         self.check_report(guest.finish())
 
-        guest = self.guest('poison', arguments=('-cpu', 'qemu64,-mce'))
-        self.poison_page(guest)
+    def test_no_machine_check(self):
+        """Without any, the VM stops, cleanly."""
+        guest = self.poisoned(arguments=('-cpu', 'qemu64,-mce'))
         event = guest.event_wait('MEMORY_FAILURE', timeout=60)
         self.assertEqual(event['data']['action'], 'fatal')
         self.assertIsNotNone(guest.event_wait('STOP', timeout=60))
