@@ -199,6 +199,14 @@ class Apt:
                           f'{", ".join(self.suites)}: check the network and '
                           f'the mirror in {SYSTEM_ETC} ({failure})') from None
 
+    def names(self, prefix: str) -> list[str]:
+        """Packages with this before a version in their names, best first."""
+        found = subprocess.run(
+            ['apt-cache', *self.options(), 'pkgnames', prefix], check=True,
+            capture_output=True, text=True).stdout.split()
+        return sorted(found, reverse=True, key=lambda name: _VersionKey(
+            name.removeprefix(prefix)))
+
     def versions(self, package: str, source: bool) -> list[str]:
         """Versions of a package that can be had, best first."""
         command = ['apt-cache', *self.options()]

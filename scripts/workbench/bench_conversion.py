@@ -225,7 +225,7 @@ def report(title: str, rows: list[list[str]], left: int = 1) -> None:
 def built(options: argparse.Namespace) -> tuple[Path, Path, Path | None]:
     """Have all that is measured: ours, stock, and the micro-benchmark."""
     if not options.no_rebuild:
-        wanted = ['bzImage', 'tests/guest/bench.bin', 'tests/bench/floor']
+        wanted = ['bzImage-lts', 'tests/guest/bench.bin', 'tests/bench/floor']
         build(*wanted, *([] if options.ours else ['qemu-version']))
     ours = options.ours or build_dir() / 'bin' / 'qemu-system-x86_64'
     if options.stock:

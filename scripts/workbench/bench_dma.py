@@ -102,7 +102,7 @@ def body() -> int:
 
 
 def run(_options: argparse.Namespace) -> int:
-    build('bzImage', 'tests/guest/dma.bin', 'qemu-version')
+    build('bzImage-lts', 'tests/guest/dma.bin', 'qemu-version')
     command = [REPO / 'scripts' / 'with-kvm', '--iommu', '--timeout',
                str(LIMIT), '--', *inside('sh', '-c',
                'exec python3 -m workbench.bench_dma "$WITH_KVM_DEVICE"')]

@@ -38,6 +38,7 @@ class Machine:
     memory: str = '4G'
     cpus: int = 2                       # that run the command
     iommu: bool = False                 # with an edu device behind it
+    kernel: str = 'lts'                 # one of sources.KERNELS
     append: list[str] = field(default_factory=list)     # kernel parameters
 
     def arguments(self, run: Path, sockets: dict[str, int]) -> list[str]:
@@ -58,7 +59,7 @@ class Machine:
             '-display', 'none', '-accel', 'tcg,thread=multi',
             '-cpu', 'EPYC,+svm,+npt', '-m', self.memory,
             # guest-init keeps the command off the first one
-            '-smp', str(self.cpus + 1), '-kernel', str(bzimage()),
+            '-smp', str(self.cpus + 1), '-kernel', str(bzimage(self.kernel)),
             '-serial', f'file:{run}/console.log',
             # First of the virtio devices, so that its ports are vport0pN
             '-device', 'virtio-serial-pci',
@@ -85,11 +86,12 @@ export WITH_KVM_DEVICE={IOMMU_DEVICE}
 '''
 
 
-def command_script(command: Sequence[str], iommu: bool) -> str:
+def command_script(command: Sequence[str], machine: Machine) -> str:
     """A shell script that runs `command` as it would run here."""
     lines = [f'export {name}={shlex.quote(value)}'
              for name, value in os.environ.items() if name.isidentifier()]
-    if iommu:
+    lines.append(f'export WITH_KVM_KERNEL={bzimage(machine.kernel)}')
+    if machine.iommu:
         lines.append(BIND_EDU)
     lines += [f'cd {shlex.quote(os.getcwd())} || exit 1',
               f'exec {shlex.join(command)}', '']
@@ -175,7 +177,7 @@ def run(machine: Machine, command: Sequence[str],
     runs.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=runs) as directory:
         script = Path(directory) / 'command'
-        script.write_text(command_script(command, machine.iommu))
+        script.write_text(command_script(command, machine))
         ours, theirs = {}, {}
         for port in PORTS:
             ours[port], theirs[port] = socket.socketpair()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The kernel that gives KVM with private memory, built once per content."""
+"""The kernels that give KVM with private memory, built once per content."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from .paths import REPO, cache_dir, digest, made_whole
 from .sources import linux_package
 from .steps import Bar, Failure, counted_progress, run_logged, step
 
-FRAGMENTS = sorted((REPO / 'configs' / 'kernel').glob('*.config'))
+CONFIGS = REPO / 'configs' / 'kernel'
 PATCHES = sorted((REPO / 'tests' / 'kernel').glob('*.patch'))
 BUILD_LINES = 1750      # lines that make prints, for the bar only
 
@@ -22,22 +22,29 @@ def _compiler() -> str:
                           capture_output=True).stdout.splitlines()[0]
 
 
-def _configure(tree: Path, bar: Bar) -> None:
+def _fragments(kernel: str) -> list[Path]:
+    """Of all kernels, then what is only for this one."""
+    return [*sorted(CONFIGS.glob('*.config')),
+            *sorted((CONFIGS / kernel).glob('*.config'))]
+
+
+def _configure(tree: Path, fragments: list[Path], bar: Bar) -> None:
     run_logged(['make', '--silent', 'tinyconfig'], bar, cwd=tree,
                log='kernel-tinyconfig')
     run_logged(['scripts/kconfig/merge_config.sh', '-m', '.config',
-                *map(str, FRAGMENTS)], bar, cwd=tree, log='kernel-config')
+                *map(str, fragments)], bar, cwd=tree, log='kernel-config')
     run_logged(['make', '--silent', 'olddefconfig'], bar, cwd=tree,
                log='kernel-olddefconfig')
     have = set((tree / '.config').read_text().splitlines())
-    for fragment in FRAGMENTS:
+    for fragment in fragments:
         for line in fragment.read_text().splitlines():
             if line.startswith('CONFIG_') and line not in have:
                 raise Failure(f'{fragment.name}: the kernel does not take '
                               f'{line}; a dependency is missing')
 
 
-def _build(package: Path, target: Path, bar: Bar) -> None:
+def _build(package: Path, fragments: list[Path], target: Path,
+           bar: Bar) -> None:
     jobs = str(os.cpu_count() or 1)
     with made_whole(target) as scratch, \
             tempfile.TemporaryDirectory(dir=target.parent,
@@ -53,7 +60,7 @@ def _build(package: Path, target: Path, bar: Bar) -> None:
         for patch in PATCHES:
             run_logged(['patch', '--strip=1', '--input', patch], bar,
                        cwd=tree, log=f'kernel-{patch.stem}')
-        _configure(tree, bar)
+        _configure(tree, fragments, bar)
         run_logged(['make', f'--jobs={jobs}', 'CC=ccache gcc', 'bzImage'],
                    bar, cwd=tree, log='kernel-make', env=environment(tree),
                    progress=counted_progress(BUILD_LINES, r'  [A-Z]+ '))
@@ -61,12 +68,17 @@ def _build(package: Path, target: Path, bar: Bar) -> None:
         shutil.copy(tree / '.config', scratch / 'config')
 
 
-def bzimage() -> Path:
-    """The kernel image, built if this content has not been built before."""
-    package = linux_package()
-    name = digest([package.name, _compiler(), *FRAGMENTS, *PATCHES])
+def bzimage(kernel: str) -> Path:
+    """
+    The image of one of sources.KERNELS.
+
+    It is built if this content has not been built before.
+    """
+    package = linux_package(kernel)
+    fragments = _fragments(kernel)
+    name = digest([package.name, _compiler(), *fragments, *PATCHES])
     target = cache_dir() / 'kernel' / name
     if not target.is_dir():
         step(f'Build kernel from {package.name.split("_")[1]}',
-             lambda bar: _build(package, target, bar))
+             lambda bar: _build(package, fragments, target, bar))
     return target / 'bzImage'

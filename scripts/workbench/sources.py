@@ -10,7 +10,13 @@ from .steps import Bar, Failure, step
 
 SUITE = 'trixie'        # Debian 13, which ships QEMU 10.0 LTS and Linux 6.12
 QEMU_SERIES = '10.0'
-LINUX_PACKAGE = 'linux-source-6.12'
+
+# Which kernels there are: Debian suite, and name of the package with its source
+KERNELS = {
+    'lts': (SUITE, r'linux-source-6\.12'),
+    # The newest one
+    'new': (f'{SUITE}-backports', r'linux-source-[\d.]+'),
+}
 
 _DIRECTORY = 'sources'
 
@@ -20,12 +26,12 @@ def _cached(pattern: str) -> Path | None:
     return found[-1] if found else None
 
 
-def _best(versions: list[str], pattern: str, what: str) -> str:
-    for version in versions:
-        if re.match(pattern, version):
-            return version
-    raise Failure(f'Debian {SUITE} offers no {what}, only: '
-                  f'{", ".join(versions) or "nothing"}')
+def _best(found: list[str], pattern: str, what: str) -> str:
+    for name in found:
+        if re.match(pattern, name):
+            return name
+    raise Failure(f'Debian offers no {what}, only: '
+                  f'{", ".join(found) or "nothing"}')
 
 
 def _fetch_qemu(bar: Bar) -> None:
@@ -33,21 +39,23 @@ def _fetch_qemu(bar: Bar) -> None:
     apt.update(bar)
     version = _best(apt.versions('qemu', source=True),
                     rf'(\d+:)?{re.escape(QEMU_SERIES)}\.\d',
-                    f'QEMU {QEMU_SERIES}.x')
+                    f'QEMU {QEMU_SERIES}.x in {SUITE}')
     name = 'qemu_' + re.sub(r'^\d+:|-[^-]*$', '', version)
     with made_whole(cache_dir() / _DIRECTORY / name) as scratch:
         apt.get(bar, 'source', '--download-only', f'qemu={version}',
                 cwd=scratch, log='fetch-qemu')
 
 
-def _fetch_linux(bar: Bar) -> None:
-    apt = Apt(SUITE)
+def _fetch_linux(kernel: str, bar: Bar) -> None:
+    suite, pattern = KERNELS[kernel]
+    apt = Apt(suite)
     apt.update(bar)
-    versions = apt.versions(LINUX_PACKAGE, source=False)
-    version = _best(versions, r'\d', LINUX_PACKAGE)
+    package = _best(apt.names('linux-source-'), rf'{pattern}$',
+                    f'package {pattern} in {suite}')
+    version = _best(apt.versions(package, source=False), r'\d', package)
     with made_whole(cache_dir() / _DIRECTORY /
-                    f'{LINUX_PACKAGE}_{version}') as scratch:
-        apt.get(bar, 'download', f'{LINUX_PACKAGE}={version}', cwd=scratch,
+                    f'linux-{kernel}_{version}') as scratch:
+        apt.get(bar, 'download', f'{package}={version}', cwd=scratch,
                 log='fetch-linux')
 
 
@@ -65,11 +73,12 @@ def qemu_tarball(update: bool = False) -> Path:
     return tarball
 
 
-def linux_package(update: bool = False) -> Path:
-    """Debian's package with the source of Linux, a .deb."""
-    pattern = f'{LINUX_PACKAGE}_*/*.deb'
+def linux_package(kernel: str, update: bool = False) -> Path:
+    """Debian's package with the source of one of KERNELS, a .deb."""
+    pattern = f'linux-{kernel}_*/*.deb'
     if update or not _cached(pattern):
-        step(f'Fetch {LINUX_PACKAGE} of Debian {SUITE}', _fetch_linux)
+        step(f'Fetch the source of Linux, {kernel}, of Debian '
+             f'{KERNELS[kernel][0]}', lambda bar: _fetch_linux(kernel, bar))
     package = _cached(pattern)
     assert package
     return package
