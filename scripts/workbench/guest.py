@@ -1,22 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A guest with private memory, running one of the payloads of tests/guest."""
 
-import os
 import re
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qemu.machine import QEMUMachine
 from qemu.qmp import QMPError
 
+from .console import ConsoleMachine
 from .paths import build_dir
 from .trace import TRACE_EVENTS
 
-# Another one shows how a test fails without the series
-BINARY = Path(os.environ.get('QMP_QEMU_BINARY') or
-              build_dir() / 'bin' / 'qemu-system-x86_64')
 PAYLOADS = build_dir() / 'tests' / 'guest'
 EXIT_PORT = 'isa-debug-exit,iobase=0xf4,iosize=4'
 PASSED = 1              # isa-debug-exit turns the payload's 0 into this
@@ -69,13 +64,12 @@ class Report:
         return match[1] if match else None
 
 
-class Guest(QEMUMachine):
+class Guest(ConsoleMachine):
     """
     A software-protected VM on KVM that runs a payload.
 
-    Its serial console is `self.serial()`, its trace `self.trace()`.  A reset
-    ends it, unless `reboot`.  `arguments` are further ones for QEMU, `wrapper`
-    is a command that runs it.
+    A reset ends it, unless `reboot`.  `arguments` are further ones for QEMU,
+    `wrapper` is a command that runs it.
     """
 
     def __init__(self, payload: str, *, directory: Path, memory: str = '256M',
@@ -84,28 +78,14 @@ class Guest(QEMUMachine):
                  protected: bool = True, reboot: bool = False,
                  trace: bool = True, arguments: Sequence[str] = (),
                  wrapper: Sequence[str] = ()) -> None:
-        super().__init__(str(BINARY), wrapper=wrapper, name=f'guest-{payload}',
-                         base_temp_dir=str(directory),
-                         log_dir=str(directory))
-        self.trace_file = directory / f'{self._name}.trace'
-        self.serial_file = directory / f'{self._name}.serial'
-        self.input_file = directory / f'{self._name}.input'
-        for file in (self.trace_file, self.serial_file, self.input_file):
-            file.unlink(missing_ok=True)
-        os.mkfifo(self.input_file)
-        # For reading too: neither this nor QEMU's end waits for the other
-        self._input = os.open(self.input_file, os.O_RDWR)
+        super().__init__(payload, directory, wrapper)
         if protected:
             machine += ',confidential-guest-support=cgs0'
             self.add_args('-object', 'sw-protected-vm,id=cgs0')
         self.set_machine(machine)
-        self.add_args('-nodefaults', '-S', '-accel', 'kvm', '-m', memory,
-                      '-smp', str(cpus), '-device', EXIT_PORT,
-                      '-bios', str(PAYLOADS / f'{payload}.bin'),
-                      '-chardev', f'file,id=serial,path={self.serial_file},'
-                      f'input-path={self.input_file}',
-                      '-serial', 'chardev:serial',
-                      '-msg', 'timestamp=on', '-D', str(self.trace_file))
+        self.add_args('-S', '-m', memory, '-smp', str(cpus),
+                      '-device', EXIT_PORT,
+                      '-bios', str(PAYLOADS / f'{payload}.bin'))
         if not reboot:
             self.add_args('-no-reboot')
         # A line for each conversion takes longer than the conversion
@@ -125,62 +105,6 @@ class Guest(QEMUMachine):
             # A payload may end QEMU before the answer comes
             if self.is_running():
                 raise
-
-    def serial(self) -> str:
-        """What the payload has printed so far."""
-        if not self.serial_file.exists():
-            return ''
-        return self.serial_file.read_text(errors='replace').replace('\r', '')
-
-    def send(self, text: str) -> None:
-        """Type on the payload's console."""
-        os.write(self._input, text.encode())
-
-    def trace(self) -> str:
-        return self.trace_file.read_text()
-
-    def _wait(self, condition: Callable[[], bool], limit: float,
-              what: str) -> None:
-        """
-        Wait until a condition is true.
-
-        Raises RuntimeError if the VM stops instead, and TimeoutError.
-        """
-        deadline = time.monotonic() + limit
-        while not condition():
-            if self.event_wait('STOP', timeout=0):
-                status = self.cmd('query-status')['status']
-                raise RuntimeError(f'VM stopped ({status}) before {what}: '
-                                   f'{self.serial()}')
-            if time.monotonic() > deadline:
-                raise TimeoutError(f'not in {limit} s: {what}: '
-                                   f'{self.serial()}')
-            time.sleep(0.05)
-
-    def wait_for_line(self, pattern: str, after: int = 0,
-                      limit: float = 60) -> re.Match[str]:
-        """
-        Wait until the payload has printed a line that matches.
-
-        `after` is where in the output to begin.  Raises TimeoutError, or
-        RuntimeError if QEMU ends or the VM stops before.
-        """
-        line = re.compile(pattern + r'\n', re.M)
-
-        def ended_or_there() -> bool:
-            nonlocal match
-            running = self.is_running()
-            match = line.search(self.serial(), after)
-            return bool(match) or not running
-
-        match: re.Match[str] | None = None
-        self._wait(ended_or_there, limit, f'{pattern!r}')
-        if not match:
-            self.wait()
-            raise RuntimeError(f'QEMU ended ({self.exitcode()}) before '
-                               f'{pattern!r}: {self.get_log()}'
-                               f'{self.serial()}')
-        return match
 
     def finish(self, limit: float = 120) -> Report:
         """

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .guest import BINARY
+from .console import BINARY
 from .steps import Failure, main
 from .surroundings import emulated
 

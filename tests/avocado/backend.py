@@ -7,7 +7,8 @@ from pathlib import Path
 
 from qemu.qmp.qmp_client import ExecuteError
 from workbench.avocado import GuestTest
-from workbench.guest import BINARY, PAYLOADS
+from workbench.console import BINARY
+from workbench.guest import PAYLOADS
 from workbench.paths import REPO
 
 MIB = 1 << 20

@@ -4,7 +4,7 @@
 import subprocess
 
 from workbench.avocado import GuestTest
-from workbench.guest import BINARY
+from workbench.console import BINARY
 
 PROTECTED = ('-nodefaults', '-display', 'none', '-object',
              'sw-protected-vm,id=cgs0')

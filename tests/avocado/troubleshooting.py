@@ -10,7 +10,7 @@ from qemu.machine import QEMUMachine
 from qemu.machine.qtest import QEMUQtestMachine
 from qemu.qmp.qmp_client import ExecuteError
 from workbench.avocado import GuestTest
-from workbench.guest import BINARY
+from workbench.console import BINARY
 from workbench.paths import REPO
 
 PAGE = REPO / 'docs' / 'troubleshooting.rst'
