@@ -7,7 +7,10 @@ from pathlib import Path
 
 import avocado
 
-from .guest import PASSED, Guest, Report, has_intent
+from .console import ConsoleMachine
+from .guest import (PASSED, Guest, Report, has_intent,
+                    has_mapped_guest_memfd)
+from .linux_guest import LinuxGuest
 from .memcg import MemoryCgroup
 from .trace import Conversion, conversions
 
@@ -18,15 +21,14 @@ class GuestTest(avocado.Test):
     timeout = 300
 
     def setUp(self) -> None:
-        self._guests: list[Guest] = []
+        self._guests: list[ConsoleMachine] = []
         # Not self.workdir: it may be on 9p, which has no FIFOs
         self._scratch = tempfile.TemporaryDirectory(prefix='guest-')
         self.directory = Path(self._scratch.name)
 
     def tearDown(self) -> None:
         for guest in self._guests:
-            if guest.is_running():
-                guest.shutdown(hard=True)
+            guest.stop()
             self.log.info('serial:\n%s', guest.serial())
             self.log.info('log:\n%s', guest.get_log())
             if guest.trace_file.exists():
@@ -37,6 +39,12 @@ class GuestTest(avocado.Test):
     def guest(self, payload: str, **options) -> Guest:
         """A guest, not yet launched."""
         guest = Guest(payload, directory=self.directory, **options)
+        self._guests.append(guest)
+        return guest
+
+    def linux(self, name: str = 'linux', **options) -> LinuxGuest:
+        """A guest that runs Linux, not yet launched."""
+        guest = LinuxGuest(name, self.directory, **options)
         self._guests.append(guest)
         return guest
 
@@ -52,6 +60,12 @@ class GuestTest(avocado.Test):
         if not has_intent():
             self.cancel('this kernel lets no guest choose the kind of access '
                         '(kvm.sw_protected_intent of the test kernel)')
+
+    def needs_mapped_guest_memfd(self) -> None:
+        """Skip the test where QEMU cannot map a guest_memfd."""
+        if not has_mapped_guest_memfd():
+            self.cancel('this kernel cannot map a guest_memfd '
+                        '(KVM_CAP_GUEST_MEMFD_FLAGS)')
 
     def check_report(self, report: Report) -> None:
         if report.skipped():

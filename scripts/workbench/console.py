@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from qemu.machine import QEMUMachine
+from qemu.qmp.legacy import QMPMessage
 
 from .paths import build_dir
 
@@ -52,6 +53,22 @@ class ConsoleMachine(QEMUMachine):
     def send(self, text: str) -> None:
         """Type on the guest's console."""
         os.write(self._input, text.encode())
+
+    def event_wait(self, name: str, timeout: float = 60.0,
+                   match: QMPMessage | None = None) -> QMPMessage | None:
+        """
+        Wait for an event.
+
+        Raises asyncio.TimeoutError after so many seconds without any.  With 0
+        it does not wait, and returns None if there is none.
+        """
+        # QEMU's package takes an integer for "wait for ever"
+        return super().event_wait(name, float(timeout), match)
+
+    def stop(self) -> None:
+        """End QEMU, if need be."""
+        if self.is_running():
+            self.shutdown(hard=True)
 
     def trace(self) -> str:
         return self.trace_file.read_text()

@@ -56,6 +56,9 @@ KINDS = ('host', 'kvm', 'covered-by', 'never')
 PROMPTS = ('$ ', '(qemu) ', '-> ')
 LANGUAGES = ('c', 'console', 'json', 'none', 'xml')
 LIMIT = 600             # seconds, for one command
+# virsh says so now and then, when it has done all that it should
+VIRSH_NOISE = ('error: One or more references were leaked after disconnect '
+               'from the hypervisor\n')
 QEMU = 'build/bin/qemu-system-x86_64'
 
 
@@ -308,7 +311,7 @@ class Shell:
             self._wait(lambda: command.matches(output(), whole=False), what,
                        output)
         self.log(f'$ {command.text}\n{output()}')
-        shown = output()
+        shown = output().replace(VIRSH_NOISE, '')
         if self.status != '0' and not may_fail:
             raise Failure(f'{what}: exit status {self.status}\n{shown}')
         if not inputs and not text.rstrip().endswith('&') and \

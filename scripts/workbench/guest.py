@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A guest with private memory, running one of the payloads of tests/guest."""
 
+import fcntl
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ PAYLOADS = build_dir() / 'tests' / 'guest'
 EXIT_PORT = 'isa-debug-exit,iobase=0xf4,iosize=4'
 PASSED = 1              # isa-debug-exit turns the payload's 0 into this
 
+KVM_CHECK_EXTENSION = 0xae03
+KVM_CAP_GUEST_MEMFD_FLAGS = 244
+MAPPED = 3              # GUEST_MEMFD_FLAG_MMAP and _INIT_SHARED
+
 # Of the test kernel only: a guest may say which kind of access it means
 INTENT = Path('/sys/module/kvm/parameters/sw_protected_intent')
 
@@ -23,6 +28,13 @@ INTENT = Path('/sys/module/kvm/parameters/sw_protected_intent')
 def has_intent() -> bool:
     """Whether implicit conversions can be provoked on this KVM."""
     return INTENT.exists() and INTENT.read_text().strip() == 'Y'
+
+
+def has_mapped_guest_memfd() -> bool:
+    """Whether this KVM has memory for memory-backend-guest-memfd."""
+    with open('/dev/kvm', 'rb+', buffering=0) as kvm:
+        flags = fcntl.ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_GUEST_MEMFD_FLAGS)
+    return flags & MAPPED == MAPPED
 
 
 def assigned_device(address: str, container: str) -> list[str]:

@@ -36,7 +36,7 @@ class LinuxGuest(ConsoleMachine):
         self.add_args(
             '-smp', str(cpus), '-kernel', os.environ[KERNEL],
             '-append', 'console=ttyS0 quiet panic=-1 root=host '
-            f'rootfstype=virtiofs rw init={INIT} memhp_default_state=online',
+            f'rootfstype=virtiofs rw init={INIT} memhp_default_state=online_movable',
             '-chardev', f'socket,id=fs0,path={self._socket}',
             '-device', 'vhost-user-fs-pci,chardev=fs0,tag=host',
             '-no-reboot', *arguments)
@@ -72,8 +72,7 @@ class LinuxGuest(ConsoleMachine):
 
     def stop(self) -> None:
         """End QEMU, if need be, and the daemon."""
-        if self.is_running():
-            self.shutdown(hard=True)
+        super().stop()
         if self._daemon:
             self._daemon.kill()
             self._daemon.wait()

@@ -121,6 +121,15 @@ class Assigned(GuestTest):
         self.assertIn('could not map the shared memory of ram0: No space left '
                       'on device', guest.get_log())
 
+    def test_guest_memfd(self):
+        """All memory of an ordinary VM in one guest_memfd is mapped."""
+        self.needs_mapped_guest_memfd()
+        self.passes(self.guest(
+            'selftest', protected=False, memory='64M', cpus=2,
+            machine='q35,memory-backend=ram0', arguments=(
+                '-object', 'memory-backend-guest-memfd,id=ram0,size=64M',
+                *assigned_device(self.device, 'iommufd'))))
+
 
 class Emulated(GuestTest):
     """QEMU's own devices, and QEMU itself."""

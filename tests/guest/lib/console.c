@@ -69,9 +69,14 @@ static void uart_putc(char c)
     room--;
 }
 
+bool console_has_input(void)
+{
+    return inb(UART_LSR) & LSR_DATA_READY;
+}
+
 char console_getc(void)
 {
-    while (!(inb(UART_LSR) & LSR_DATA_READY)) {
+    while (!console_has_input()) {
         cpu_relax();
     }
     return inb(UART_DATA);

@@ -24,6 +24,9 @@ void console_lock(void);
 /* console_unlock: undo one console_lock() */
 void console_unlock(void);
 
+/* console_has_input: whether console_getc() would return at once */
+bool console_has_input(void);
+
 /**
  * console_getc: wait for a byte from the host
  *
