@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import avocado
 from workbench import libvirt
-from workbench.guest import PAYLOADS, has_intent
+from workbench.guest import PAYLOADS, has_intent, has_mapped_guest_memfd
 from workbench.paths import REPO
 from workbench.steps import Failure
 
@@ -46,15 +46,15 @@ def wait_until(condition, what):
 
 
 class Domain:
-    """sw-protected.xml under another name, with a payload."""
+    """One of ours under another name, with a payload."""
 
-    def __init__(self, payload, memory=256):
+    def __init__(self, payload, which, memory=256):
         self.name = f'guest-{payload}'
         self.serial = libvirt.LOGS / f'{self.name}-serial.log'
-        self.xml = (CONFIGS / 'sw-protected.xml').read_text() \
+        self.xml = (CONFIGS / f'{which}.xml').read_text() \
             .replace(FIRMWARE, str(PAYLOADS / f'{payload}.bin')) \
-            .replace('sw-protected<', f'{self.name}<') \
-            .replace('sw-protected-serial', f'{self.name}-serial') \
+            .replace(f'{which}<', f'{self.name}<') \
+            .replace(f'{which}-serial', f'{self.name}-serial') \
             .replace('1024', str(memory))
 
     def virsh(self, command, *arguments):
@@ -94,8 +94,8 @@ class Libvirt(avocado.Test):
             if domain.serial.exists():
                 self.log.info('serial:\n%s', domain.serial.read_text())
 
-    def define(self, payload):
-        domain = Domain(payload)
+    def define(self, payload, which='sw-protected'):
+        domain = Domain(payload, which)
         self._domains.append(domain)
         path = Path(self.workdir) / f'{domain.name}.xml'
         path.write_text(domain.xml)
@@ -181,6 +181,21 @@ class Libvirt(avocado.Test):
                    'runs again')
         wait_until(lambda: seen(FAULT_EVENT), FAULT_EVENT)
         self.assertRegex(events.read_text(), f'"gpa":({512 * MIB}|{0xfed00000}),')
+
+    def test_guest_memfd(self):
+        """An ordinary VM, and what libvirt does with nothing but those."""
+        if not has_mapped_guest_memfd():
+            self.cancel('this kernel cannot map a guest_memfd')
+        domain = self.define('migrate', 'guest-memfd')
+        domain.virsh('start')
+        wait_until(lambda: '# writing' in domain.serial.read_text(), 'writing')
+        self.assertEqual(domain.qmp('query-private-memory')['blocks'], [])
+        domain.virsh('managedsave')
+        self.assertEqual(domain.virsh('domstate').strip(), 'shut off')
+        domain.virsh('start')
+        self.assertEqual(domain.virsh('domstate').strip(), 'running')
+        domain.virsh('destroy')
+        domain.virsh('undefine')
 
     def test_snp(self):
         """libvirt takes the domain, and QEMU all but its VM type: the

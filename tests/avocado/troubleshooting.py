@@ -11,6 +11,7 @@ from qemu.machine.qtest import QEMUQtestMachine
 from qemu.qmp.qmp_client import ExecuteError
 from workbench.avocado import GuestTest
 from workbench.console import BINARY
+from workbench.guest import has_mapped_guest_memfd
 from workbench.paths import REPO
 
 PAGE = REPO / 'docs' / 'troubleshooting.rst'
@@ -54,6 +55,11 @@ class Troubleshooting(GuestTest):
         """QEMU ends because of a memory backend's options."""
         return self.ends('-accel', 'kvm', *PROTECTED, '-object',
                          f'{BACKEND},id=ram1,size=64M,{options}', *arguments)
+
+    def one_file(self, *arguments: str, options: str = '') -> str:
+        """The same with the other backend."""
+        return self.ends(*arguments, '-object', 'memory-backend-guest-memfd,'
+                         f'id=ram1,size=64M{options}')
 
     def machine(self, *commands: str, cpu: str = 'max',
                 ask: tuple[str, dict[str, object]] | None = None) -> str:
@@ -144,6 +150,20 @@ class Troubleshooting(GuestTest):
             lambda self: self.backend('hugetlb=on,hugetlbsize=1G,size=1G'),
         'not a power of two':
             lambda self: self.backend('map-granularity=12k'),
+        'lazy=on is not possible':
+            lambda self: self.backend('lazy=on'),
+        'this kernel cannot map':
+            lambda self: self.one_file('-accel', 'kvm')
+            if not has_mapped_guest_memfd() else None,
+        'this kernel cannot share':
+            lambda self: self.one_file('-accel', 'kvm', *PROTECTED)
+            if has_mapped_guest_memfd() else None,
+        'the accelerator has no guest_memfd':
+            lambda self: self.one_file('-accel', 'tcg'),
+        'share=off is not possible':
+            lambda self: self.one_file('-accel', 'kvm', options=',share=off'),
+        'merge=on is not possible':
+            lambda self: self.one_file('-accel', 'kvm', options=',merge=on'),
         'Use a pc-dimm':
             lambda self: self.backend('share=on', '-m', '64M,maxmem=1G',
                                       '-device',
@@ -211,6 +231,7 @@ class Troubleshooting(GuestTest):
                 wrong.append(f'{symptom}: provoked by {keys}')
                 continue
             unused.discard(keys[0])
+            # None if it is for another kernel
             seen = self.PROVOKED[keys[0]](self)
             self.log.info('%s\n%s', symptom, seen)
             pattern = '.*'.join(map(re.escape, symptom.split('...')))
