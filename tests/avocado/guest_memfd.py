@@ -46,7 +46,7 @@ class GuestMemfd(GuestTest):
             self.refused('use memory-backend-memfd-private', *memory,
                          *protected)
         else:
-            self.refused('use Linux 6.18 or later', *memory, '-accel', 'kvm')
+            self.refused('on Linux 6.18 or later', *memory, '-accel', 'kvm')
             self.refused('use Linux 6.18 or later', *memory, *protected)
 
     def check_memslots(self, trace):

@@ -153,7 +153,7 @@ class Troubleshooting(GuestTest):
         'lazy=on is not possible':
             lambda self: self.backend('lazy=on'),
         'this kernel cannot map':
-            lambda self: self.one_file('-accel', 'kvm')
+            lambda self: self.one_file('-accel', 'kvm', *PROTECTED)
             if not has_mapped_guest_memfd() else None,
         'this kernel cannot share':
             lambda self: self.one_file('-accel', 'kvm', *PROTECTED)
