@@ -17,7 +17,7 @@ from pathlib import Path
 
 from .bench import TARGET_HEAD, Target, table
 from .build import build
-from .paths import REPO, build_dir
+from .paths import REPO
 from .steps import Bar, Failure, main, step
 from .surroundings import inside
 from .trace import Event, events
