@@ -2,12 +2,13 @@
 """Base of the avocado tests in tests/avocado."""
 
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
 import avocado
 
-from .console import ConsoleMachine
+from .console import BINARY, ConsoleMachine
 from .guest import (PASSED, Guest, Report, has_intent,
                     has_mapped_guest_memfd)
 from .linux_guest import LinuxGuest
@@ -66,6 +67,15 @@ class GuestTest(avocado.Test):
         if not has_mapped_guest_memfd():
             self.cancel('this kernel cannot map a guest_memfd '
                         '(KVM_CAP_GUEST_MEMFD_FLAGS)')
+
+    def refusal(self, *arguments: str) -> str:
+        """What QEMU says when it ends by itself because of its arguments."""
+        result = subprocess.run(
+            [BINARY, '-nodefaults', '-display', 'none', *arguments],
+            timeout=60, stdin=subprocess.DEVNULL, text=True,
+            capture_output=True, check=False)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        return result.stderr
 
     def check_report(self, report: Report) -> None:
         if report.skipped():

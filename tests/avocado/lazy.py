@@ -5,6 +5,7 @@ KVM."""
 import re
 
 from workbench.avocado import GuestTest
+from workbench.console import ConsoleMachine
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -49,7 +50,7 @@ class Lazy(GuestTest):
         is below what it uses.
         """
         guest = self.private(GIB, chunk=CHUNK)
-        super(type(guest), guest).launch()
+        ConsoleMachine.launch(guest)
         self.assertEqual(self.settled(guest), [])
         self.check_all_private(guest, GIB)
         guest.cmd('cont')
