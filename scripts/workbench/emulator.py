@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from .kernel import bzimage
@@ -41,6 +42,11 @@ class Machine:
     kernel: str = 'lts'                 # one of sources.KERNELS
     append: list[str] = field(default_factory=list)     # kernel parameters
 
+    @cached_property
+    def image(self) -> Path:
+        """The kernel's image, built if need be."""
+        return bzimage(self.kernel)
+
     def arguments(self, run: Path, sockets: dict[str, int]) -> list[str]:
         def export(path: str | Path, tag: str, *options: str) -> str:
             escaped = str(path).replace(',', ',,')
@@ -59,7 +65,7 @@ class Machine:
             '-display', 'none', '-accel', 'tcg,thread=multi',
             '-cpu', 'EPYC,+svm,+npt', '-m', self.memory,
             # guest-init keeps the command off the first one
-            '-smp', str(self.cpus + 1), '-kernel', str(bzimage(self.kernel)),
+            '-smp', str(self.cpus + 1), '-kernel', str(self.image),
             '-serial', f'file:{run}/console.log',
             # First of the virtio devices, so that its ports are vport0pN
             '-device', 'virtio-serial-pci',
@@ -90,7 +96,7 @@ def command_script(command: Sequence[str], machine: Machine) -> str:
     """A shell script that runs `command` as it would run here."""
     lines = [f'export {name}={shlex.quote(value)}'
              for name, value in os.environ.items() if name.isidentifier()]
-    lines.append(f'export WITH_KVM_KERNEL={bzimage(machine.kernel)}')
+    lines.append(f'export WITH_KVM_KERNEL={shlex.quote(str(machine.image))}')
     if machine.iommu:
         lines.append(BIND_EDU)
     lines += [f'cd {shlex.quote(os.getcwd())} || exit 1',

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A guest with private memory, running one of the payloads of tests/guest."""
 
-import fcntl
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from qemu.qmp import QMPError
 
+from . import kvm
 from .console import ConsoleMachine
 from .paths import build_dir
 from .trace import TRACE_EVENTS
@@ -17,8 +17,6 @@ PAYLOADS = build_dir() / 'tests' / 'guest'
 EXIT_PORT = 'isa-debug-exit,iobase=0xf4,iosize=4'
 PASSED = 1              # isa-debug-exit turns the payload's 0 into this
 
-KVM_CHECK_EXTENSION = 0xae03
-KVM_CAP_GUEST_MEMFD_FLAGS = 244
 MAPPED = 3              # GUEST_MEMFD_FLAG_MMAP and _INIT_SHARED
 
 # Of the test kernel only: a guest may say which kind of access it means
@@ -32,9 +30,7 @@ def has_intent() -> bool:
 
 def has_mapped_guest_memfd() -> bool:
     """Whether this KVM has memory for memory-backend-guest-memfd."""
-    with open('/dev/kvm', 'rb+', buffering=0) as kvm:
-        flags = fcntl.ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_GUEST_MEMFD_FLAGS)
-    return flags & MAPPED == MAPPED
+    return kvm.check_extension(kvm.CAP_GUEST_MEMFD_FLAGS) & MAPPED == MAPPED
 
 
 def assigned_device(address: str, container: str) -> list[str]:

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What KVM says of itself."""
+
+import fcntl
+
+CHECK_EXTENSION = 0xae03
+CAP_VM_TYPES = 235
+CAP_GUEST_MEMFD_FLAGS = 244
+
+
+def check_extension(capability: int) -> int:
+    """KVM_CHECK_EXTENSION; OSError if there is no KVM to ask."""
+    with open('/dev/kvm', 'rb+', buffering=0) as kvm:
+        return fcntl.ioctl(kvm, CHECK_EXTENSION, capability)
