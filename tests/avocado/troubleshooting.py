@@ -140,8 +140,6 @@ class Troubleshooting(GuestTest):
             lambda self: self.backend('hugetlb=on,hugetlbsize=1G,size=1G'),
         'not a power of two':
             lambda self: self.backend('map-granularity=12k'),
-        'lazy=on is not possible':
-            lambda self: self.backend('lazy=on'),
         'this kernel cannot map':
             lambda self: self.one_file('-accel', 'kvm', *PROTECTED)
             if not has_mapped_guest_memfd() else None,
