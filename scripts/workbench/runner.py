@@ -174,7 +174,7 @@ class Runner:
         print(f'{said:<10} {self.seconds[name]:5.1f} s  {name}', flush=True)
         if said == 'FAILED':
             print(f'    {why}')
-            for log in ('debug.log', 'output'):
+            for log in ('debug.log', 'output') if status not in (0, 2) else ():
                 path = one.directory / log
                 if path.exists():
                     text = path.read_text(errors='replace').splitlines()

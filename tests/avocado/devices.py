@@ -29,6 +29,7 @@ class Assigned(GuestTest):
 
     def setUp(self):
         super().setUp()
+        self.old_limit = ''
         self.device = os.environ.get('WITH_KVM_DEVICE')
         if not self.device:
             self.cancel('no device to assign: run beside with-kvm --iommu')
@@ -38,6 +39,9 @@ class Assigned(GuestTest):
 
     def tearDown(self):
         super().tearDown()
+        if self.old_limit:
+            # Not as a cleanup of unittest's, which avocado does not run
+            TYPE1_LIMIT.write_text(self.old_limit)
         if self.device:
             self.lock.close()
 
@@ -100,9 +104,8 @@ class Assigned(GuestTest):
 
     def limit(self, entries):
         """Allow only that many mappings, until the test ends."""
-        old = TYPE1_LIMIT.read_text()
+        self.old_limit = TYPE1_LIMIT.read_text()
         TYPE1_LIMIT.write_text(str(entries))
-        self.addCleanup(TYPE1_LIMIT.write_text, old)
 
     def test_limit(self):
         """No mapping left: the guest gets an error, and all else goes on."""

@@ -74,7 +74,8 @@ class Packages(unittest.TestCase):
             binary.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
             binary.chmod(0o755)
             result = subprocess.run(
-                [REPO / 'scripts' / 'avocado', TEST], text=True, check=False,
+                [REPO / 'scripts' / 'avocado', '--avocado-run', TEST],
+                text=True, check=False,
                 stdin=subprocess.DEVNULL, capture_output=True,
                 env={**os.environ, 'QMP_QEMU_BINARY': str(binary)})
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
