@@ -32,9 +32,14 @@ def patches() -> list[Path]:
                   if not path.name.startswith('0000-'))
 
 
+# What the user's own configuration may say, and breaks a commit of ours
+GIT = ('git', '-c', 'commit.gpgsign=false', '-c', 'tag.gpgsign=false',
+       '-c', 'core.autocrlf=false', '-c', 'core.hooksPath=/dev/null')
+
+
 def git(tree: Path, *arguments: str, **environ: str) -> str:
     """Run git in `tree` and return what it prints."""
-    result = subprocess.run(['git', *arguments], cwd=tree, text=True,
+    result = subprocess.run([*GIT, *arguments], cwd=tree, text=True,
                             capture_output=True, check=False,
                             env={**os.environ, **environ})
     if result.returncode:
@@ -135,7 +140,7 @@ class Tree:
             return
         before = self.head()
         try:
-            run_logged(['git', '-c', 'core.hooksPath=/dev/null', 'am',
+            run_logged([*GIT, 'am',
                         '--keep-non-patch', '--whitespace=error',
                         *map(str, series)], bar, cwd=self.path,
                        log='series-am',
