@@ -31,6 +31,11 @@ class Refusals(GuestTest):
             'KVM required', '-accel', 'tcg',
             '-machine', 'q35,confidential-guest-support=cgs0')
 
+    def test_machine_none(self):
+        self.refused(
+            'sw-protected-vm: private memory needs a PC; use -machine q35',
+            '-accel', 'kvm', '-machine', 'none,confidential-guest-support=cgs0')
+
     def test_smm_becomes_off(self):
         """smm=auto, the default, is off: CPUs have no SMM address space."""
         guest = self.guest('isolation')

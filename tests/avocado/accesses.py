@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What only KVM or a debugger lets QEMU access is private: it says so."""
+
+import socket
+
+from workbench.avocado import GuestTest
+
+HYPERV = ('-cpu', 'host,hv-vpindex,hv-synic')
+# What gdb is told when memory cannot be accessed
+FAILED = 'E14'
+
+
+class Debugger:
+    """The few requests of gdb's remote protocol that are needed here."""
+
+    def __init__(self, path):
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(60)
+        self._socket.connect(str(path))
+        self._stream = self._socket.makefile('rb')
+
+    def ask(self, request):
+        checksum = sum(request.encode()) % 256
+        self._socket.sendall(f'${request}#{checksum:02x}'.encode())
+        while self._stream.read(1) != b'$':
+            pass
+        answer = b''
+        while (byte := self._stream.read(1)) != b'#':
+            answer += byte
+        self._stream.read(2)
+        self._socket.sendall(b'+')
+        return answer.decode()
+
+    def close(self):
+        self._stream.close()
+        self._socket.close()
+
+
+class Accesses(GuestTest):
+
+    def test_hyperv(self):
+        """A message that is posted from private memory is an error."""
+        guest = self.guest('hyperv', arguments=HYPERV)
+        guest.launch()
+        for step in 'private', 'shared':
+            guest.wait_for_line(f'# step {step} gpa=.*')
+            guest.send('\n')
+        self.check_report(guest.finish())
+
+    def test_gdb(self):
+        """Neither reads nor writes of private memory look as if they worked."""
+        path = self.directory / 'gdb'
+        guest = self.guest('hyperv', arguments=(
+            *HYPERV, '-gdb', f'unix:path={path},server=on,wait=off'))
+        guest.launch()
+        private = int(guest.wait_for_line(r'# step private gpa=(0x\w+)')[1], 16)
+        shared = private + 0x1000
+
+        gdb = Debugger(path)
+        for physical in (0, 1):
+            with self.subTest(physical=physical):
+                self.assertEqual(gdb.ask(f'Qqemu.PhyMemMode:{physical}'), 'OK')
+                self.assertEqual(gdb.ask(f'm{private:x},4'), FAILED)
+                self.assertEqual(gdb.ask(f'M{private:x},4:11223344'), FAILED)
+                self.assertEqual(gdb.ask(f'M{shared:x},4:11223344'), 'OK')
+                self.assertEqual(gdb.ask(f'm{shared:x},4'), '11223344')
+                # A part of it is not enough
+                self.assertEqual(gdb.ask(f'M{shared - 2:x},4:55667788'), FAILED)
+                self.assertEqual(gdb.ask(f'm{shared:x},4'), '11223344')
+                self.assertEqual(gdb.ask(f'Z0,{private:x},1'), 'E22')
+        gdb.close()
