@@ -138,6 +138,12 @@ class Troubleshooting(GuestTest):
             lambda self: self.backend('private-prealloc=on'),
         'enough free huge pages':
             lambda self: self.backend('hugetlb=on,hugetlbsize=1G,size=1G'),
+        'start without -incoming':
+            lambda self: self.backend('share=on', '-incoming', 'defer'),
+        'free-page-reporting':
+            lambda self: self.refusal(
+                '-accel', 'kvm', *PROTECTED, '-device',
+                'virtio-balloon-pci,free-page-reporting=on'),
         'not a power of two':
             lambda self: self.backend('map-granularity=12k'),
         'this kernel cannot map':
