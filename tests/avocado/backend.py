@@ -200,19 +200,29 @@ class Backend(GuestTest):
 
     # What it inherits
 
-    def test_hugetlb(self):
-        """Huge pages are freed when all of them is private."""
+    def hugetlb(self, options, private):
+        """`private` is what huge pages take while all is private."""
         NR_HUGEPAGES.write_text(str(SIZE // HUGE_PAGE + 2))
         total = free_huge_pages()
         if total < SIZE // HUGE_PAGE:
             self.cancel(f'only {total} free huge pages')
-        guest = self.two_nodes(',hugetlb=on,hugetlbsize=2M,prealloc=on')
+        guest = self.two_nodes(
+            f',hugetlb=on,hugetlbsize=2M,prealloc=on{options}')
         used = {}
         guest.launch()
         self.steps(guest, lambda name: used.update({
             name: (total - free_huge_pages()) * HUGE_PAGE}))
         NR_HUGEPAGES.write_text('0')
-        self.assertEqual(used, dict.fromkeys(STEPS, SIZE) | {'private': 0})
+        self.assertEqual(used, dict.fromkeys(STEPS, SIZE) |
+                         {'private': private})
+
+    def test_hugetlb(self):
+        """Huge pages are kept: somebody else may take them."""
+        self.hugetlb('', SIZE)
+
+    def test_hugetlb_discard(self):
+        """They are freed when all of them is private, if that is wanted."""
+        self.hugetlb(',discard=both', 0)
 
     def test_numa_policy(self):
         """mbind() accepts it, and knows it afterwards."""
