@@ -50,8 +50,9 @@ def measure(device: str, container: str, memory: int, kind: str,
         'dma', directory=directory, memory=f'{memory}M',
         machine='q35,memory-backend=ram0', parameters={'steps': 0},
         arguments=['-object', 'memory-backend-memfd-private,id=ram0,'
-                   f'size={memory}M,map-granularity={KINDS[kind]}',
-                   *assigned_device(device, container),
+                   f'size={memory}M',
+                   *assigned_device(device, container,
+                                    f',map-granularity={KINDS[kind]}'),
                    '-trace', 'vfio_pieces*'])
     try:
         guest.launch()

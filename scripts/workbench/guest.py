@@ -33,13 +33,15 @@ def has_mapped_guest_memfd() -> bool:
     return kvm.check_extension(kvm.CAP_GUEST_MEMFD_FLAGS) & MAPPED == MAPPED
 
 
-def assigned_device(address: str, container: str) -> list[str]:
+def assigned_device(address: str, container: str,
+                    properties: str = '') -> list[str]:
     """QEMU's arguments for a device of the host in a container, type1 or
-    iommufd."""
+    iommufd; more properties begin with a comma."""
+    device = f'vfio-pci,host={address}{properties}'
     if container == 'iommufd':
         return ['-object', 'iommufd,id=iommufd0',
-                '-device', f'vfio-pci,host={address},iommufd=iommufd0']
-    return ['-device', f'vfio-pci,host={address}']
+                '-device', f'{device},iommufd=iommufd0']
+    return ['-device', device]
 
 
 @dataclass(frozen=True)

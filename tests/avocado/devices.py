@@ -45,14 +45,14 @@ class Assigned(GuestTest):
         if self.device:
             self.lock.close()
 
-    def assigned(self, how, parameters, memory='64M', backend='',
+    def assigned(self, how, parameters, memory='64M', properties='',
                  **options):
         return self.guest(
             'dma', parameters=parameters, memory=memory,
             machine='q35,memory-backend=ram0',
             arguments=('-object', 'memory-backend-memfd-private,id=ram0,'
-                       f'size={memory}{backend}',
-                       *assigned_device(self.device, how),
+                       f'size={memory}',
+                       *assigned_device(self.device, how, properties),
                        '-trace', 'vfio_pieces*'),
             **options)
 
@@ -86,7 +86,7 @@ class Assigned(GuestTest):
         before = iommu_faults()
         guest = self.assigned('type1', {'steps': 0, 'conversions': 2000,
                                         'isolated': 0},
-                              backend=',map-granularity=4k', trace=False)
+                              properties=',map-granularity=4k', trace=False)
         self.passes(guest, limit=280)
         self.assertEqual(iommu_faults(), before)
 

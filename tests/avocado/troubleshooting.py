@@ -145,7 +145,16 @@ class Troubleshooting(GuestTest):
                 '-accel', 'kvm', *PROTECTED, '-device',
                 'virtio-balloon-pci,free-page-reporting=on'),
         'not a power of two':
-            lambda self: self.backend('map-granularity=12k'),
+            lambda self: self.refusal('-accel', 'kvm', '-device',
+                                      'vfio-pci,sysfsdev=/sys/kernel,'
+                                      'map-granularity=12k'),
+        'cannot be behind a vIOMMU':
+            lambda self: self.backend('share=on', '-device', 'virtio-iommu-pci',
+                                      '-device',
+                                      'vfio-pci,sysfsdev=/sys/kernel'),
+        'blob resources are not possible':
+            lambda self: self.backend('share=on', '-device',
+                                      'virtio-gpu-pci,blob=on'),
         'this kernel cannot map':
             lambda self: self.one_file('-accel', 'kvm', *PROTECTED)
             if not has_mapped_guest_memfd() else None,
