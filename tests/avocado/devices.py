@@ -36,6 +36,7 @@ class Assigned(GuestTest):
         lock = Path(tempfile.gettempdir()) / f'assigned-{self.device}'
         self.lock = lock.open('w')
         fcntl.flock(self.lock, fcntl.LOCK_EX)
+        self.old_limit = None
 
     def tearDown(self):
         super().tearDown()
@@ -43,6 +44,9 @@ class Assigned(GuestTest):
             # Not as a cleanup of unittest's, which avocado does not run
             TYPE1_LIMIT.write_text(self.old_limit)
         if self.device:
+            # Avocado calls no functions of addCleanup()
+            if self.old_limit:
+                TYPE1_LIMIT.write_text(self.old_limit)
             self.lock.close()
 
     def assigned(self, how, parameters, memory='64M', properties='',
@@ -109,7 +113,7 @@ class Assigned(GuestTest):
 
     def test_limit(self):
         """No mapping left: the guest gets an error, and all else goes on."""
-        self.limit(128)
+        self.limit(192)
         guest = self.assigned('type1', {'steps': 0, 'limit': 1,
                                         'conversions': 1000})
         self.passes(guest)
@@ -123,6 +127,17 @@ class Assigned(GuestTest):
             guest.launch()
         self.assertIn('could not map the shared memory of ram0: No space left '
                       'on device', guest.get_log())
+
+    def test_map_granularity(self):
+        """What is mapped is the same for all devices."""
+        guest = self.assigned('type1', {})
+        guest.add_args('-device',
+                       f'vfio-pci,host={self.device},map-granularity=4k')
+        with self.assertRaises(Exception):
+            guest.launch()
+        self.assertIn(f'vfio {self.device}: map-granularity is 4096, but must '
+                      'be 2097152 as for the devices that are assigned already',
+                      guest.get_log())
 
     def test_guest_memfd(self):
         """All memory of an ordinary VM in one guest_memfd is mapped."""

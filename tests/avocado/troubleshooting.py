@@ -148,6 +148,8 @@ class Troubleshooting(GuestTest):
             lambda self: self.refusal('-accel', 'kvm', '-device',
                                       'vfio-pci,sysfsdev=/sys/kernel,'
                                       'map-granularity=12k'),
+        'as for the devices':
+            lambda self: self.elsewhere('tests/avocado/devices.py'),
         'cannot be behind a vIOMMU':
             lambda self: self.backend('share=on', '-device', 'virtio-iommu-pci',
                                       '-device',
