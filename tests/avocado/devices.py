@@ -36,7 +36,6 @@ class Assigned(GuestTest):
         lock = Path(tempfile.gettempdir()) / f'assigned-{self.device}'
         self.lock = lock.open('w')
         fcntl.flock(self.lock, fcntl.LOCK_EX)
-        self.old_limit = None
 
     def tearDown(self):
         super().tearDown()
@@ -44,9 +43,6 @@ class Assigned(GuestTest):
             # Not as a cleanup of unittest's, which avocado does not run
             TYPE1_LIMIT.write_text(self.old_limit)
         if self.device:
-            # Avocado calls no functions of addCleanup()
-            if self.old_limit:
-                TYPE1_LIMIT.write_text(self.old_limit)
             self.lock.close()
 
     def assigned(self, how, parameters, memory='64M', properties='',
