@@ -79,10 +79,32 @@ class Poison(GuestTest):
         self.assertTrue(event['data']['injected'])
         self.check_report(guest.finish())
 
+    def stops(self, guest: Guest, *, injected: int) -> None:
+        """
+        The VM stops for good, and the monitor says why.
+
+        The guest gets that many machine checks before.
+        """
+        self.assertIsNotNone(guest.event_wait('STOP', timeout=60))
+        self.assertEqual(guest.cmd('query-status')['status'], 'internal-error')
+        actions = []
+        while event := guest.event_wait('MEMORY_FAILURE', timeout=0):
+            actions.append(event['data']['action'])
+        self.assertEqual(actions, ['inject'] * injected + ['fatal'])
+        event = guest.event_wait('PRIVATE_MEMORY_POISONED', timeout=0)
+        self.assertEqual(event['data']['injected'], injected > 0)
+
     def test_no_machine_check(self):
         """Without any, the VM stops, cleanly."""
         guest = self.poisoned(arguments=('-cpu', 'qemu64,-mce'))
-        event = guest.event_wait('MEMORY_FAILURE', timeout=60)
-        self.assertEqual(event['data']['action'], 'fatal')
-        self.assertIsNotNone(guest.event_wait('STOP', timeout=60))
-        self.assertEqual(guest.cmd('query-status')['status'], 'internal-error')
+        self.stops(guest, injected=0)
+
+    def test_disabled(self):
+        """Nor can a guest be told that does not want to be."""
+        guest = self.poisoned(parameters={'how': 'disable'})
+        self.stops(guest, injected=0)
+
+    def test_repeated(self):
+        """A guest that does not listen is not told for ever."""
+        guest = self.poisoned(parameters={'how': 'repeat'})
+        self.stops(guest, injected=7)

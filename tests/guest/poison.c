@@ -5,6 +5,12 @@
  * newline, while the host poisons one of them, and touches them again. The guest
  * has to get a machine check that names the page, and to go on without it.
  *
+ * Parameter:
+ *   how      "take" the machine check (default), and do without the page;
+ *            "disable" the reporting of such errors beforehand; or "repeat" the
+ *            access, whatever the machine check says. The latter two are not
+ *            meant to come to an end.
+ *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
@@ -14,6 +20,7 @@
 #define SIZE (1 * MIB)
 
 /* Bank 9, where QEMU injects memory errors */
+#define MSR_MC9_CTL (0x400 + 4 * 9)
 #define MSR_MC9_STATUS (0x401 + 4 * 9)
 #define MSR_MC9_ADDR (0x402 + 4 * 9)
 #define MCI_STATUS_VALID (1ull << 63)
@@ -29,8 +36,16 @@ static void read_pages(void *unused)
     }
 }
 
+static void repeat(void)
+{
+    while (fault_catch(read_pages, NULL, NULL) == VECTOR_MC) {
+        continue;
+    }
+}
+
 int main(void)
 {
+    const char *how = param_str("how", "take");
     uint64_t status, gpa;
 
     assert(memory_is_usable(BASE, SIZE));
@@ -41,9 +56,15 @@ int main(void)
     for (gpa = BASE; gpa < BASE + SIZE; gpa += PAGE_SIZE) {
         gpa_write8(gpa, 0x77);
     }
+    if (!strcmp(how, "disable")) {
+        wrmsr(MSR_MC9_CTL, 0);
+    }
     tap_comment("step poison");
     guest_wait_for('\n');
 
+    if (!strcmp(how, "repeat")) {
+        repeat();
+    }
     tap_is(fault_catch(read_pages, NULL, NULL), VECTOR_MC, "machine check");
     status = rdmsr(MSR_MC9_STATUS);
     tap_ok((status & MCI_STATUS_VALID) && (status & MCI_STATUS_UNCORRECTED) &&
