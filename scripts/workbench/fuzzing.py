@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Fuzz private memory: QEMU's fuzzer with the target of the series."""
+"""Fuzz private memory: QEMU's fuzzer with the targets of the series."""
 
 import re
 import shutil
@@ -12,9 +12,12 @@ from .bench import table
 from .paths import REPO, build_dir
 from .steps import Bar, Failure, run_logged, step
 
-TARGET = 'private-memory'
-# Inputs that reach all that is known to be reachable; kept small
-CORPUS = REPO / 'tests' / 'fuzz' / 'corpus'
+# What is fuzzed, and where its inputs are: those that reach all that is known
+# to be reachable; kept small
+CORPORA = {
+    'private-memory': REPO / 'tests' / 'fuzz' / 'corpus',
+    'private-memory-access': REPO / 'tests' / 'fuzz' / 'corpus-access',
+}
 LONGEST = 256           # bytes: the target takes no more steps
 
 
@@ -33,37 +36,38 @@ class Result:
         return cls(int(runs[1]), int(speed[1]))
 
 
-def fuzzer(build: Path, *arguments: str) -> list[str]:
-    return [str(build / instrumented.FUZZER), f'--fuzz-target={TARGET}',
+def fuzzer(build: Path, target: str, *arguments: str) -> list[str]:
+    return [str(build / instrumented.FUZZER), f'--fuzz-target={target}',
             *arguments]
 
 
-def fuzz(seconds: int, keep: bool) -> int:
+def fuzz(target: str, seconds: int, keep: bool) -> int:
     """Fuzz for a time; inputs that are worth it are kept in the repo if asked
     for.  Raises Failure if something was found."""
     tree = qemu.tree()
     build = instrumented.build(tree)
     coverage.forget(build)
     found = build_dir() / 'fuzz'
-    inputs = found / 'corpus'
+    corpus = CORPORA[target]
+    inputs = found / corpus.name
     inputs.mkdir(parents=True, exist_ok=True)
-    CORPUS.mkdir(parents=True, exist_ok=True)
+    corpus.mkdir(parents=True, exist_ok=True)
 
     def go(bar: Bar) -> None:
         # QEMU's own messages, one for each refusal, are not wanted
-        run_logged(fuzzer(build, f'-max_total_time={seconds}',
+        run_logged(fuzzer(build, target, f'-max_total_time={seconds}',
                           f'-max_len={LONGEST}', '-timeout=60',
                           '-print_final_stats=1', '-close_fd_mask=3',
                           '-detect_leaks=0',
                           f'-artifact_prefix={found}/', str(inputs),
-                          str(CORPUS)),
+                          str(corpus)),
                    bar, log='fuzz', env=instrumented.environment())
 
     try:
         step(f'Fuzz for {seconds} s', go)
     except Failure as failure:
         raise Failure(f'{failure}; the input that does it is in {found}, run '
-                      'scripts/fuzz --input with it') from None
+                      f'scripts/fuzz --target {target} --input with it') from None
     result = Result.parse(
         (build_dir() / 'logs' / 'fuzz.log').read_text(errors='replace'))
     files = coverage.measure(tree, build)
@@ -72,27 +76,29 @@ def fuzz(seconds: int, keep: bool) -> int:
                   *coverage.total(files).row()[3:]]]))
     if keep:
         step('Keep the inputs that are needed',
-             lambda bar: minimize(build, bar, inputs))
-        print(f'{len(list(CORPUS.iterdir()))} inputs in {CORPUS}')
+             lambda bar: minimize(build, target, bar, inputs))
+        print(f'{len(list(corpus.iterdir()))} inputs in {corpus}')
     return 0
 
 
-def minimize(build: Path, bar: Bar, inputs: Path) -> None:
+def minimize(build: Path, target: str, bar: Bar, inputs: Path) -> None:
     """Make the corpus the smallest that reaches the same."""
+    corpus = CORPORA[target]
     merged = inputs.with_name('merged')
     shutil.rmtree(merged, ignore_errors=True)
     merged.mkdir()
-    run_logged(fuzzer(build, '-merge=1', '-close_fd_mask=3', '-detect_leaks=0', str(merged),
-                      str(CORPUS), str(inputs)),
+    run_logged(fuzzer(build, target, '-merge=1', '-close_fd_mask=3',
+                      '-detect_leaks=0', str(merged), str(corpus),
+                      str(inputs)),
                bar, log='fuzz-merge', env=instrumented.environment())
-    for old in CORPUS.iterdir():
+    for old in corpus.iterdir():
         old.unlink()
     for new in merged.iterdir():
-        shutil.copy(new, CORPUS)
+        shutil.copy(new, corpus)
 
 
-def replay(file: Path) -> int:
+def replay(target: str, file: Path) -> int:
     """Run one input, with all that QEMU says."""
     build = instrumented.build(qemu.tree())
-    return subprocess.run(fuzzer(build, str(file.resolve())), check=False,
+    return subprocess.run(fuzzer(build, target, str(file.resolve())), check=False,
                           env=instrumented.environment()).returncode
