@@ -7,7 +7,7 @@ import types
 import unittest
 from pathlib import Path
 
-from workbench import replay, series
+from workbench import mutation, qemu, replay, series
 from workbench.paths import digest, made_whole
 from workbench.steps import Failure, counted_progress, ninja_progress
 from workbench.trace import conversions
@@ -52,6 +52,18 @@ class Normalize(unittest.TestCase):
         self.assertIn('\nDate: stays in the message\nindex 12..34\n', text)
         self.assertIn('\n-index 12..34\n+index 56..78\n', text)
         self.assertEqual(series.normalize(text), text)
+
+
+class Faults(unittest.TestCase):
+
+    def test_each_can_be_made(self):
+        """What a deliberate fault replaces is there, once."""
+        tree = qemu.tree().path
+        for fault in mutation.faults():
+            with self.subTest(fault.name):
+                text = (tree / fault.file).read_text()
+                self.assertEqual(text.count(fault.old), 1)
+                self.assertNotEqual(fault.old, fault.new)
 
 
 class MadeWhole(unittest.TestCase):
