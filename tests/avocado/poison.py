@@ -78,6 +78,9 @@ class Poison(GuestTest):
         event = guest.event_wait('PRIVATE_MEMORY_POISONED', timeout=60)
         self.assertTrue(event['data']['injected'])
         self.check_report(guest.finish())
+        self.assertRegex(guest.get_log(), 'Private memory at guest-physical '
+                         'address .* is poisoned; the guest got a machine '
+                         'check')
 
     def stops(self, guest: Guest, *, injected: int) -> None:
         """
@@ -108,3 +111,7 @@ class Poison(GuestTest):
         """A guest that does not listen is not told for ever."""
         guest = self.poisoned(parameters={'how': 'repeat'})
         self.stops(guest, injected=7)
+        guest.shutdown(hard=True)
+        self.assertRegex(guest.get_log(), 'Private memory at guest-physical '
+                         'address .* is poisoned, and the guest goes on to '
+                         'use it')

@@ -4,6 +4,7 @@
 import json
 import os
 import re
+from collections.abc import Sequence
 
 from qemu.machine import QEMUMachine
 from qemu.machine.qtest import QEMUQtestMachine
@@ -52,12 +53,14 @@ class Troubleshooting(GuestTest):
                          f'id=ram1,size=64M{options}')
 
     def machine(self, *commands: str, cpu: str = 'max',
+                arguments: Sequence[str] = (),
                 ask: tuple[str, dict[str, object]] | None = None) -> str:
         """Commands of qtest, then one of QMP, and all that QEMU says."""
         machine = QEMUQtestMachine(
             str(BINARY), name='troubleshooting',
             base_temp_dir=str(self.directory))
-        machine.add_args('-nodefaults', '-cpu', cpu, *PROTECTED, *MEMORY)
+        machine.add_args('-nodefaults', '-cpu', cpu, *PROTECTED, *MEMORY,
+                         *arguments)
         seen = ''
         try:
             machine.launch()
@@ -86,6 +89,21 @@ class Troubleshooting(GuestTest):
         """A command of QMP, while a page is private."""
         return self.machine(f'private_map_gpa_range 0 {RAM} 1 {TO_PRIVATE}',
                             ask=(command, arguments))
+
+    def private_queue(self) -> str:
+        """A legacy virtio device whose queue is private is kicked."""
+        config, base = 0x80000000 | 4 << 11, 0xc000
+        return self.machine(
+            f'private_map_gpa_range 0 {RAM} 16 {TO_PRIVATE}',
+            f'outl 0xcf8 {config | 0x10}', f'outl 0xcfc {base}',
+            f'outl 0xcf8 {config | 0x04}', 'outl 0xcfc 7',
+            f'outb {base + 0x12} 7',            # status: driver is ready
+            f'outl {base + 0x08} {RAM >> 12}',  # page of the first queue
+            f'outw {base + 0x10} 0',            # notify
+            arguments=('-drive', 'if=none,id=disk,file=null-co://,format=raw',
+                       '-device', 'virtio-blk-pci,drive=disk,addr=04.0,'
+                       'disable-legacy=off,disable-modern=on,'
+                       'iommu_platform=off,ioeventfd=off'))
 
     def short_file(self) -> str:
         """An ordinary guest whose memory's file is cut short."""
@@ -194,10 +212,21 @@ class Troubleshooting(GuestTest):
         'makes no sense':
             lambda self: self.fault(RAM, 1, times=1),
         'the guest got a machine check':
-            lambda self: self.fault(RAM, PRIVATE, EHWPOISON, times=1),
-        'has no machine check':
+            lambda self: self.elsewhere('tests/avocado/poison.py'),
+        'cannot be told by a machine check':
             lambda self: self.fault(RAM, PRIVATE, EHWPOISON, times=1,
                                     cpu='qemu64,-mce'),
+        'goes on to use it':
+            lambda self: self.elsewhere('tests/avocado/poison.py'),
+        'The host has no memory':
+            lambda self: self.fault(RAM, PRIVATE, ENOMEM),
+        'could not be reset':
+            lambda self: self.machine(
+                f'private_map_gpa_range 0 {RAM} 1 {TO_PRIVATE}',
+                f'private_fail attributes 1 {ENOMEM}',
+                ask=('system_reset', {})),
+        'memory of a virtqueue':
+            lambda self: self.private_queue(),
         'PRIVATE_MEMORY_ACCESS_REFUSED':
             lambda self: self.machine(
                 f'private_map_gpa_range 0 {RAM} 1 {TO_PRIVATE}',
@@ -208,7 +237,7 @@ class Troubleshooting(GuestTest):
         'Memory is private':
             lambda self: self.private('human-monitor-command', **{
                 'command-line': f'xp/1xb {RAM}'}),
-        'cannot be migrated':
+        'Memory ... has a private half':
             lambda self: self.private('migrate', uri='exec:cat >/dev/null'),
         'its memory exists':
             lambda self: self.private('qom-set', path='/objects/ram0',
