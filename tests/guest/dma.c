@@ -97,7 +97,8 @@ static void test_conversions(unsigned conversions)
     }
     page_stamp(source, 1);
     edu_start(source, false);
-    for (i = 0; i < conversions; i++) {
+    /* Until there were transfers: how long one takes is up to the device */
+    for (i = 0; i < conversions || (conversions && transfers < 2); i++) {
         unsigned page = prng_below(&prng, PAGES);
 
         convert_around(page, prng_below(&prng, 2), &failed);
@@ -115,9 +116,8 @@ static void test_conversions(unsigned conversions)
     while (edu_busy()) {
         continue;
     }
-    tap_is(failed, 0, "%u conversions", conversions);
+    tap_is(failed, 0, "%u conversions", i);
     tap_is(wrong, 0, "%u transfers meanwhile", transfers);
-    tap_ok(transfers > 1 || !conversions, "there were transfers");
 }
 
 /* Convert every other page until there is no mapping left for what is between */
