@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Base of the avocado tests in tests/avocado."""
 
+import fcntl
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import IO
 
 import avocado
 
@@ -23,6 +25,7 @@ class GuestTest(avocado.Test):
 
     def setUp(self) -> None:
         self._guests: list[ConsoleMachine] = []
+        self._locks: list[IO[str]] = []
         # Not self.workdir: it may be on 9p, which has no FIFOs
         self._scratch = tempfile.TemporaryDirectory(prefix='guest-')
         self.directory = Path(self._scratch.name)
@@ -36,6 +39,14 @@ class GuestTest(avocado.Test):
                 # For scripts/replay
                 shutil.copy(guest.trace_file, self.outputdir)
         self._scratch.cleanup()
+        for lock in self._locks:
+            lock.close()
+
+    def alone_with(self, what: str) -> None:
+        """Have what there is one of on this machine until the test ends."""
+        lock = (Path(tempfile.gettempdir()) / f'alone-{what}').open('w')
+        self._locks.append(lock)
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
     def guest(self, payload: str, **options) -> Guest:
         """A guest, not yet launched."""

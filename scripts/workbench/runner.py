@@ -26,6 +26,7 @@ from pathlib import Path
 import avocado
 from avocado.core.test import TestID
 
+from . import explained
 from .paths import REPO, build_dir
 from .steps import Failure, main
 
@@ -84,13 +85,8 @@ def load(argument: str) -> list[Test]:
 
 def may_be_cancelled(kernel: str) -> dict[str, str]:
     """Tests that cannot run on a kernel, and why."""
-    found = {}
-    for line in CANCELLED.read_text().splitlines():
-        if line and not line.startswith('#'):
-            where, test, why = (part.strip() for part in line.split('|'))
-            if where == kernel:
-                found[test] = why
-    return found
+    return {test: why for where, test, why in explained.read(CANCELLED)
+            if where == kernel}
 
 
 @dataclass

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import qemu
+from . import explained, qemu
 from .paths import REPO, SERIES, build_dir, cache_dir, digest
 from .qemu import BASE_TAG, BASE_VERSION, Tree, patches
 from .steps import Bar, Failure, run, step
@@ -155,14 +155,8 @@ class Explanation:
 
 
 def explanations() -> list[Explanation]:
-    found = []
-    for line in EXPLAINED.read_text().splitlines():
-        if line and not line.startswith('#'):
-            patch, finding, why = (part.strip() for part in line.split('|'))
-            if not why:
-                raise Failure(f'{EXPLAINED.name}: no reason in: {line}')
-            found.append(Explanation(patch, finding))
-    return found
+    return [Explanation(patch, finding)
+            for patch, finding, _ in explained.read(EXPLAINED)]
 
 
 def check_style(tree: Tree) -> None:

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """memory-backend-memfd-private, on real KVM."""
 
-import fcntl
 import json
-import tempfile
 import time
 from pathlib import Path
 
@@ -212,18 +210,16 @@ class Backend(GuestTest):
     def hugetlb(self, options, private):
         """`private` is what huge pages take while all is private."""
         used = {}
-        # The machine's huge pages are there for one test at a time
-        with (Path(tempfile.gettempdir()) / 'huge-pages').open('w') as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            NR_HUGEPAGES.write_text(str(SIZE // HUGE_PAGE + 2))
-            total = free_huge_pages()
-            self.assertGreaterEqual(total, SIZE // HUGE_PAGE)
-            guest = self.two_nodes(
-                f',hugetlb=on,hugetlbsize=2M,prealloc=on{options}')
-            guest.launch()
-            self.steps(guest, lambda name: used.update({
-                name: (total - free_huge_pages()) * HUGE_PAGE}))
-            NR_HUGEPAGES.write_text('0')
+        self.alone_with('huge-pages')
+        NR_HUGEPAGES.write_text(str(SIZE // HUGE_PAGE + 2))
+        total = free_huge_pages()
+        self.assertGreaterEqual(total, SIZE // HUGE_PAGE)
+        guest = self.two_nodes(
+            f',hugetlb=on,hugetlbsize=2M,prealloc=on{options}')
+        guest.launch()
+        self.steps(guest, lambda name: used.update({
+            name: (total - free_huge_pages()) * HUGE_PAGE}))
+        NR_HUGEPAGES.write_text('0')
         self.assertEqual(used, dict.fromkeys(STEPS, SIZE) |
                          {'private': private})
 

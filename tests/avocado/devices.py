@@ -2,14 +2,13 @@
 """Devices see shared memory and no other: an assigned one through a real IOMMU,
 and those that QEMU emulates."""
 
-import fcntl
 import mmap
 import os
 import re
 import subprocess
-import tempfile
 from pathlib import Path
 
+from qemu.machine.machine import VMLaunchFailure
 from workbench.avocado import GuestTest
 from workbench.guest import assigned_device
 from workbench.isolation import STEPS, observe, secret
@@ -33,17 +32,13 @@ class Assigned(GuestTest):
         self.device = os.environ.get('WITH_KVM_DEVICE')
         if not self.device:
             self.cancel('no device to assign: run beside with-kvm --iommu')
-        lock = Path(tempfile.gettempdir()) / f'assigned-{self.device}'
-        self.lock = lock.open('w')
-        fcntl.flock(self.lock, fcntl.LOCK_EX)
+        self.alone_with(f'device-{self.device}')
 
     def tearDown(self):
-        super().tearDown()
         if self.old_limit:
             # Not as a cleanup of unittest's, which avocado does not run
             TYPE1_LIMIT.write_text(self.old_limit)
-        if self.device:
-            self.lock.close()
+        super().tearDown()
 
     def assigned(self, how, parameters, memory='64M', properties='',
                  **options):
@@ -119,7 +114,7 @@ class Assigned(GuestTest):
         """A device is not left without memory: it is refused."""
         self.limit(16)
         guest = self.assigned('type1', {})
-        with self.assertRaises(Exception):
+        with self.assertRaises(VMLaunchFailure):
             guest.launch()
         self.assertIn('could not map the shared memory of ram0: No space left '
                       'on device', guest.get_log())
@@ -129,7 +124,7 @@ class Assigned(GuestTest):
         guest = self.assigned('type1', {})
         guest.add_args('-device',
                        f'vfio-pci,host={self.device},map-granularity=4k')
-        with self.assertRaises(Exception):
+        with self.assertRaises(VMLaunchFailure):
             guest.launch()
         self.assertIn(f'vfio {self.device}: map-granularity is 4096, but must '
                       'be 2097152 as for the devices that are assigned already',
