@@ -110,6 +110,23 @@ class Assigned(GuestTest):
         self.passes(guest)
         self.assertIn(-28, {one.result for one in self.conversions(guest)})
 
+    def check_reset(self, how):
+        """A reset needs no mapping beside those of all pieces."""
+        guest = self.guest(
+            'fragments', memory='64M', machine='q35,memory-backend=ram0',
+            reboot=True, trace=False, parameters={'size': '40M'}, arguments=(
+                '-object', 'memory-backend-memfd-private,id=ram0,size=64M',
+                *assigned_device(self.device, how)))
+        guest.launch()
+        self.check_boots(guest, 4)
+
+    def test_reset_type1(self):
+        self.limit(128)
+        self.check_reset('type1')
+
+    def test_reset_iommufd(self):
+        self.check_reset('iommufd')
+
     def test_limit_at_start(self):
         """A device is not left without memory: it is refused."""
         self.limit(16)

@@ -27,6 +27,14 @@ class Memslots(GuestTest):
         guest.cmd('calc-dirty-rate', calc_time=2, mode='dirty-bitmap')
         self.check_report(guest.finish())
 
+    def test_device_memory(self):
+        """The guest moves it to where KVM can have no memslot."""
+        for protected in True, False:
+            self.passes(self.guest(
+                'bars', protected=protected, arguments=(
+                    '-object', 'memory-backend-ram,id=ram1,size=16M,share=on',
+                    '-device', 'ivshmem-plain,memdev=ram1')))
+
     def test_hotplug(self):
         """
         A DIMM leaves no private attribute behind, and takes its state along.

@@ -52,13 +52,13 @@ def poison(frame: int) -> None:
 
 class Poison(GuestTest):
 
-    def poisoned(self, **options) -> Guest:
+    def poisoned(self, payload='poison', **options) -> Guest:
         """A guest, launched, one of whose private pages is then poisoned."""
         if not CORRUPT.exists():
             self.cancel('this kernel cannot poison pages '
                         '(CONFIG_HWPOISON_INJECT)')
         group = self.cgroup()
-        guest = self.guest('poison', wrapper=group.wrapper(), **options)
+        guest = self.guest(payload, wrapper=group.wrapper(), **options)
         guest.launch()
         guest.wait_for_line('# step poison')
         frames = private_frames(group)
@@ -115,3 +115,11 @@ class Poison(GuestTest):
         self.assertRegex(guest.get_log(), 'Private memory at guest-physical '
                          'address .* is poisoned, and the guest goes on to '
                          'use it')
+
+    def test_crowd(self):
+        """All CPUs meet the page together, and each has a machine check sent to
+        all of them: whatever becomes of the guest, QEMU goes on."""
+        guest = self.poisoned('crowd', cpus=2,
+                              arguments=('-cpu', 'Haswell,vendor=GenuineIntel'))
+        # It may be reset, as machine checks within one another are fatal
+        guest.finish()

@@ -26,3 +26,21 @@ class Reset(GuestTest):
         guest.wait_for_line('# step look .*', seen)
         guest.send('\n')
         self.check_boots(guest, 3)
+
+    def test_reset_in_dump(self):
+        """A dump that ends amid a reset does not let vCPUs run until the reset
+        is done."""
+        guest = self.guest('busy', cpus=4, memory='64M', reboot=True,
+                           trace=False)
+        guest.launch()
+        guest.wait_for_line('# busy')
+        guest.event_wait('RESUME', timeout=60)
+        for _ in range(20):
+            guest.cmd('dump-guest-memory', paging=False, detach=True,
+                      protocol='file:/dev/null')
+            while guest.cmd('query-dump')['status'] == 'active':
+                guest.cmd('system_reset')
+            self.assertIsNotNone(guest.event_wait('RESUME', timeout=60))
+        self.assertEqual(guest.cmd('query-status')['status'], 'running')
+        guest.cmd('quit')
+        guest.wait()
