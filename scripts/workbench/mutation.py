@@ -13,7 +13,7 @@ from .qemu import Tree, git, patches
 from .steps import Failure, step
 
 FAULTS = REPO / 'tests' / 'mutation' / 'faults.toml'
-LIMIT = 300     # seconds for all tests, which a fault may make hang
+LIMIT = 1200    # seconds for one test, which a fault may make hang
 
 
 @dataclass(frozen=True)
