@@ -45,7 +45,9 @@ def noticed_by(tree: Tree, build: Path) -> str:
                            capture_output=True)
     if built.returncode:
         return 'build'
-    for name in series.present(build, qemu.series_tests(tree)):
+    # Unit tests are quick, and are called test-...
+    for name in sorted(series.present(build, qemu.series_tests(tree)),
+                       key=lambda name: 'qtest' in name):
         try:
             status = subprocess.run(
                 [build / 'pyvenv/bin/meson', 'test', '--no-rebuild', name],
