@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What scripts/demo runs beside KVM: a guest with secrets, and a host that
-looks for them."""
+"""The part of scripts/demo that needs KVM: it runs a guest with secrets, and
+looks for the secrets on the host."""
 
 import sys
 import tempfile
@@ -26,6 +26,9 @@ def state(private: bool) -> str:
 
 
 def conversion_rows(done: list[Conversion]) -> list[list[str]]:
+    """One row for each conversion.  Requests that change nothing are left out:
+    the guest begins with one for each page, to be sure that it is shared."""
+    done = [conversion for conversion in done if conversion.changed]
     private: set[int] = set()       # pages; all memory starts shared
     rows = [['exit', 'private flag', 'range', 'from', 'to', 'time']]
     for conversion in done:
@@ -57,7 +60,7 @@ def look_rows(looks: list[Look]) -> list[list[str]]:
 
 
 def check_exits(done: list[Conversion]) -> list[str]:
-    """What the demo is to show but did not."""
+    """The exits that the demo must show and did not."""
     shown = {(conversion.exit, conversion.flags, conversion.to_private)
              for conversion in done}
     wanted = {
@@ -72,8 +75,8 @@ def check_exits(done: list[Conversion]) -> list[str]:
 
 def body() -> int:
     if not has_intent():
-        raise Failure('this kernel lets no guest choose the kind of access: '
-                      'implicit conversions need the test kernel, run '
+        raise Failure('the kernel of this machine cannot provoke implicit '
+                      'conversions, which need the test kernel: run '
                       'scripts/demo --emulate')
     with tempfile.TemporaryDirectory() as directory:
         guest = Guest('isolation', directory=Path(directory), memory='64M')
@@ -87,14 +90,15 @@ def body() -> int:
 
     done = list(conversions(trace))
     (build_dir() / 'logs' / 'demo.trace').write_text(trace)
-    print('\nWhat the guest asked for:\n')
+    print('\nConversions that the guest caused:\n')
     print(table(conversion_rows(done)))
-    print('\nWhat the host sees of the guest\'s secrets (QMP pmemsave, and all of '
-          'QEMU\'s memory):\n')
+    print("\nThe host looks for the guest's secrets, with QMP pmemsave and in "
+          "all of QEMU's memory:\n")
     print(table(look_rows(looks)))
 
     wrong = check_exits(done) + report.failures()
-    wrong += [f'{look.step}: the host sees the wrong thing' for look in looks
+    wrong += [f'{look.step}: the host does not see what it must see, or sees '
+              'more' for look in looks
               if not look.held()]
     if [look.step for look in looks] != list(STEPS):
         wrong.append('steps are missing')
@@ -102,8 +106,8 @@ def body() -> int:
     for line in wrong:
         print(f'FAILED: {line}')
     if not wrong:
-        print('All of it held: shared pages are seen by the host, private '
-              'ones are not.')
+        print('Passed: the host sees the secrets in shared pages, and not '
+              'those in private pages.')
     sys.stdout.flush()
     return 1 if wrong else 0
 
