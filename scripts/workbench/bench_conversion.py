@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """
-How long it takes to make memory private or shared, in one run on one KVM:
+Measure how long it takes to make memory private or shared, for three programs
+on the same KVM:
 
-ours   QEMU with the series
-stock  QEMU with the first patch of it, which adds a VM type with private memory
-       and leaves conversion as it was
-floor  a program that does nothing but the two system calls of a conversion
+patched    QEMU with the series
+unpatched  QEMU with the series up to the patch that adds software-protected
+           VMs: conversion is as in QEMU 10.0
+bound      the lower bound: a program that makes only the two system calls of
+           a conversion
 
-Figures are medians of the rounds.  On an emulated machine only ratios mean
-anything.  After that, without KVM, the bookkeeping of the series alone.
+Figures are medians of the rounds.  On an emulated machine only the ratios are
+meaningful.  Then measure the bookkeeping of the series alone, without KVM.
 """
 
 import argparse
@@ -29,8 +31,8 @@ from .sources import qemu_tarball
 from .steps import Bar, Failure, step
 from .surroundings import inside
 
-LAST_OF_STOCK = 'Add-software-protected-VMs'    # in the patch's name
-STOCK_BINARY = 'build/qemu-system-x86_64'       # in its tree
+LAST_OF_UNPATCHED = 'Add-software-protected-VMs'    # in the patch's name
+UNPATCHED_BINARY = 'build/qemu-system-x86_64'       # in its tree
 MICRO = 'tests/bench/benchmark-guest-memfd-manager'
 
 KINDS = {
@@ -41,38 +43,38 @@ KINDS = {
 }
 LITTLE, MUCH = MEMORY
 
-SMALL_LIMIT = 1.05      # ours / stock
-MIXED_LIMIT = 2         # stock / ours
-MEMORY_LIMIT = 1.1      # ours with much / ours with little guest RAM
+SMALL_LIMIT = 1.05      # patched / unpatched
+MIXED_LIMIT = 2         # unpatched / patched
+MEMORY_LIMIT = 1.1      # patched with much / patched with little guest RAM
 MICRO_LIMIT = 1.2       # 1 TiB / 64 MiB
 METADATA_LIMIT = 34     # MiB, of 1 TiB
 
 
-def stock_tree() -> Tree:
+def unpatched_tree() -> Tree:
     return Tree(build_dir() / 'bench-stock')
 
 
-def build_stock() -> Path:
-    """QEMU with the series up to the VM type that is compared."""
+def build_unpatched() -> Path:
+    """Build QEMU with the series up to the type of VM that is measured."""
     series = patches()
     last = [number for number, patch in enumerate(series)
-            if LAST_OF_STOCK in patch.name]
+            if LAST_OF_UNPATCHED in patch.name]
     if not last:
-        raise Failure(f'no patch in {qemu.SERIES} has {LAST_OF_STOCK} in its '
-                      'name')
+        raise Failure(f'no patch in {qemu.SERIES} has {LAST_OF_UNPATCHED} in '
+                      'its name')
     series = series[:last[0] + 1]
-    tree = stock_tree()
+    tree = unpatched_tree()
     wanted = digest([qemu_tarball().name, *series])
     stamp = tree.path / '.git' / 'bench-stock'
     if not stamp.exists() or stamp.read_text() != wanted:
-        step('Apply the first patches to a tree to compare with',
+        step('Apply the patches of the QEMU to compare with',
              lambda bar: tree.create(bar, series))
         stamp.write_text(wanted)
-    directory = (tree.path / STOCK_BINARY).parent
+    directory = (tree.path / UNPATCHED_BINARY).parent
     qemu.configure(tree.path, directory)
     qemu.compile_targets(tree.path, directory, 'qemu-system-x86_64',
-                         title='Build it')
-    return tree.path / STOCK_BINARY
+                         title='Build the QEMU to compare with')
+    return tree.path / UNPATCHED_BINARY
 
 
 def micro_benchmark(rebuild: bool) -> Path | None:
@@ -87,7 +89,7 @@ def micro_benchmark(rebuild: bool) -> Path | None:
 
 
 class Figures:
-    """What was measured, by kind of conversion, guest RAM and program."""
+    """All samples, by kind of conversion, guest RAM and program."""
 
     def __init__(self, raw: dict) -> None:
         self.rounds: dict[tuple[str, int, str], list[float]] = {}
@@ -109,7 +111,7 @@ class Figures:
                 self.time(kind, LITTLE, subject))
 
     def spread(self, kind: str, memory: int, one: str, other: str) -> str:
-        """Least and greatest ratio that one round alone would have given."""
+        """Least and greatest ratio of a single round."""
         ratios = [a / b for a, b in zip(self.rounds[kind, memory, one],
                                         self.rounds[kind, memory, other],
                                         strict=True)]
@@ -121,22 +123,22 @@ def size(memory: int) -> str:
 
 
 def time_rows(figures: Figures) -> list[list[str]]:
-    rows = [['microseconds', 'guest RAM', *SUBJECTS, 'ours/stock', 'rounds',
-             'ours/floor', 'rounds']]
+    rows = [['microseconds', 'guest RAM', *SUBJECTS, 'patched/unpatched',
+             'rounds', 'patched/bound', 'rounds']]
     for kind, name in KINDS.items():
         for memory in MEMORY:
             row = [name, size(memory)]
             row += [f'{figures.time(kind, memory, subject):.1f}'
                     for subject in SUBJECTS]
-            for other in ('stock', 'floor'):
-                row += [f'{figures.ratio(kind, memory, "ours", other):.2f}',
-                        figures.spread(kind, memory, 'ours', other)]
+            for other in ('unpatched', 'bound'):
+                row += [f'{figures.ratio(kind, memory, "patched", other):.2f}',
+                        figures.spread(kind, memory, 'patched', other)]
             rows.append(row)
     return rows
 
 
 def memory_rows(figures: Figures) -> list[list[str]]:
-    """How much each program is slower with much guest RAM."""
+    """How much slower each program is with much guest RAM."""
     rows = [[f'{size(MUCH)} / {size(LITTLE)}', *SUBJECTS]]
     for kind, name in KINDS.items():
         rows.append([name, *(f'{figures.growth(kind, subject):.2f}'
@@ -145,7 +147,7 @@ def memory_rows(figures: Figures) -> list[list[str]]:
 
 
 def policy_rows(figures: Figures) -> list[list[str]]:
-    """What it saves to keep the half that is not in use."""
+    """How much time it saves to keep the half that is not in use."""
     rows = [['microseconds', *(f'discard={name}' for name in POLICIES),
              'none/both', 'rounds']]
     for kind, name in KINDS.items():
@@ -157,22 +159,22 @@ def policy_rows(figures: Figures) -> list[list[str]]:
 
 
 def targets(figures: Figures) -> list[Target]:
-    found = [Target(f'4 KiB, {size(memory)}: ours / stock',
-                    figures.ratio('small', memory, 'ours', 'stock'),
+    found = [Target(f'4 KiB, {size(memory)}: patched / unpatched',
+                    figures.ratio('small', memory, 'patched', 'unpatched'),
                     SMALL_LIMIT) for memory in MEMORY]
-    found += [Target(f'4 MiB alternating, {size(memory)}: stock / ours',
-                     figures.ratio('mixed', memory, 'stock', 'ours'),
+    found += [Target(f'4 MiB alternating, {size(memory)}: unpatched / patched',
+                     figures.ratio('mixed', memory, 'unpatched', 'patched'),
                      MIXED_LIMIT, at_least=True) for memory in MEMORY]
     for kind, name in KINDS.items():
-        found.append(Target(f'{name}: ours, {size(MUCH)} / {size(LITTLE)}',
-                            figures.growth(kind, 'ours'), MEMORY_LIMIT))
+        found.append(Target(f'{name}: patched, {size(MUCH)} / {size(LITTLE)}',
+                            figures.growth(kind, 'patched'), MEMORY_LIMIT))
     found.append(Target('4 KiB, discard=none / discard=both',
                         figures.ratio('small', LITTLE, 'none', 'both'), 1))
     return found
 
 
 def micro_targets(text: str) -> list[Target]:
-    """What the benchmark of the series says, and its targets."""
+    """The results of the series' own benchmark, and their targets."""
     found = []
     for state, name, ratio in re.findall(
             r'^# (\w+), (.*), there and back / 2: .* ratio ([\d.]+) \(target',
@@ -186,8 +188,9 @@ def micro_targets(text: str) -> list[Target]:
     return found
 
 
-def run_rounds(options: argparse.Namespace, ours: Path, stock: Path) -> dict:
-    """Measure beside KVM; returns the raw numbers."""
+def run_rounds(options: argparse.Namespace, patched: Path,
+               unpatched: Path) -> dict:
+    """Measure on KVM; returns the raw numbers."""
     # Something that is writable there
     with tempfile.TemporaryDirectory(dir=build_dir()) as directory:
         output = Path(directory) / 'figures.json'
@@ -197,13 +200,13 @@ def run_rounds(options: argparse.Namespace, ours: Path, stock: Path) -> dict:
             command.append('--emulate')
         command += ['--', *inside(
             'python3', '-m', 'workbench.bench_rounds',
-            '--ours', str(ours), '--stock', str(stock),
-            '--floor', str(build_dir() / 'tests' / 'bench' / 'floor'),
+            '--patched', str(patched), '--unpatched', str(unpatched),
+            '--bound', str(build_dir() / 'tests' / 'bench' / 'floor'),
             '--payload', str(build_dir() / 'tests' / 'guest' / 'bench.bin'),
             '--rounds', str(options.rounds), '--output', str(output))]
         if subprocess.run(command, check=False,
                           stdin=subprocess.DEVNULL).returncode:
-            raise Failure('stopped: what went wrong is said above')
+            raise Failure('the measurement failed, see the messages above')
         return json.loads(output.read_text())
 
 
@@ -223,31 +226,31 @@ def report(title: str, rows: list[list[str]], left: int = 1) -> None:
 
 
 def built(options: argparse.Namespace) -> tuple[Path, Path, Path | None]:
-    """Have all that is measured: ours, stock, and the micro-benchmark."""
+    """Build all programs: patched and unpatched QEMU, the micro-benchmark."""
     if not options.no_rebuild:
         wanted = ['bzImage-lts', 'tests/guest/bench.bin', 'tests/bench/floor']
-        build(*wanted, *([] if options.ours else ['qemu-version']))
-    ours = options.ours or build_dir() / 'bin' / 'qemu-system-x86_64'
-    if options.stock:
-        stock = options.stock
+        build(*wanted, *([] if options.patched else ['qemu-version']))
+    patched = options.patched or build_dir() / 'bin' / 'qemu-system-x86_64'
+    if options.unpatched:
+        unpatched = options.unpatched
     elif options.no_rebuild:
-        stock = stock_tree().path / STOCK_BINARY
+        unpatched = unpatched_tree().path / UNPATCHED_BINARY
     else:
-        stock = build_stock()
-    return (ours.resolve(strict=True), stock.resolve(strict=True),
-            micro_benchmark(not options.no_rebuild and not options.ours))
+        unpatched = build_unpatched()
+    return (patched.resolve(strict=True), unpatched.resolve(strict=True),
+            micro_benchmark(not options.no_rebuild and not options.patched))
 
 
 def run(options: argparse.Namespace) -> int:
-    ours, stock, micro = built(options)
-    raw = run_rounds(options, ours, stock)
+    patched, unpatched, micro = built(options)
+    raw = run_rounds(options, patched, unpatched)
     figures = Figures(raw)
     said = run_micro(micro) if micro else ''
     if options.json:
         options.json.write_text(json.dumps({**raw, 'micro': said}, indent=1))
 
-    report(f'Medians of {options.rounds} rounds; "rounds": least and greatest '
-           'of the ratios', time_rows(figures), left=2)
+    report(f'Medians of {options.rounds} rounds; "rounds" is the range of the '
+           'ratio over the rounds', time_rows(figures), left=2)
     report('Effect of guest RAM', memory_rows(figures))
     report(f'Discard policies of memory-backend-memfd-private, {size(LITTLE)}',
            policy_rows(figures))
@@ -259,5 +262,5 @@ def run(options: argparse.Namespace) -> int:
         report('Targets', [TARGET_HEAD,
                            *(one.row() for one in micro_targets(said))])
     else:
-        print(f'\n{MICRO} is not built: no figures of the bookkeeping alone')
+        print(f'\n{MICRO} is not built: the bookkeeping alone is not measured')
     return 0

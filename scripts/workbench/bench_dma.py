@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """
-What it takes to map shared memory for an assigned device, in one run:
+Measure how shared memory is mapped for an assigned device, in two ways:
 
-pages   page by page (map-granularity=4k), as QEMU 10.2 does it
-pieces  up to 2 MiB at once, as is the default
+pages   each page on its own (map-granularity=4k), as in QEMU 10.2
+pieces  up to 2 MiB with one call, which is the default
 
-QEMU 10.0 refuses assigned devices where memory can be private.  Calls are those
-that map all of shared memory once; the time is that between the first and the
-last of them.  On an emulated machine only ratios mean anything.
+QEMU 10.0 refuses assigned devices if memory can be private.  The tables have
+the calls that map all shared memory once, and the time from the first to the
+last of these calls.  On an emulated machine only the ratios are meaningful.
 """
 
 import argparse

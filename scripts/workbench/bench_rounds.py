@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """
-The part of scripts/bench conversion that runs beside KVM.
+The part of scripts/bench conversion that needs KVM.
 
-Each round runs the guest payload "bench" once in each of the programs, with
-little and with much guest RAM.  Whatever slows this machine down for a while
-hits all of them.
+Each round runs the test guest "bench" once in each of the programs, with
+little and with much guest RAM.  If the machine is slow for a while, this
+affects all programs.
 """
 
 import argparse
@@ -16,8 +16,8 @@ from pathlib import Path
 
 from .steps import Bar, Failure, main, step
 
-SUBJECTS = ('ours', 'stock', 'floor')
-# Ours with the backend that has a discard policy, and with which policy
+SUBJECTS = ('patched', 'unpatched', 'bound')
+# The patched QEMU with the backend that has a discard policy, and this policy
 POLICIES = ('both', 'none')
 MEMORY = (64, 16 << 10)     # MiB of guest RAM
 CPUS = 4
@@ -27,7 +27,7 @@ LIMIT = 100                 # seconds for one guest
 
 @dataclass(frozen=True)
 class Figure:
-    """What the payload said of one kind of conversion."""
+    """The result of one kind of conversion in one run."""
     round: int
     subject: str
     memory: int             # MiB
@@ -38,7 +38,7 @@ class Figure:
 
 def command(subject: str, binary: Path, payload: Path,
             memory: int) -> list[str]:
-    if subject == 'floor':
+    if subject == 'bound':
         return [str(binary), str(payload), str(memory), str(CPUS)]
     backend = 'memory-backend-ram'
     if subject in POLICIES:
@@ -54,7 +54,7 @@ def command(subject: str, binary: Path, payload: Path,
 
 
 def run_guest(arguments: list[str]) -> str:
-    """Run a guest to its end and return what the payload printed."""
+    """Run a test guest to its end and return its output."""
     name = ' '.join(arguments)
     try:
         done = subprocess.run(arguments, stdin=subprocess.DEVNULL, text=True,
@@ -75,7 +75,7 @@ def measure(binaries: dict[str, Path], payload: Path, rounds: int,
     frequency = 0
     runs = [(memory, subject) for memory in MEMORY for subject in SUBJECTS]
     runs += [(MEMORY[0], policy) for policy in POLICIES]
-    binaries |= {policy: binaries['ours'] for policy in POLICIES}
+    binaries |= {policy: binaries['patched'] for policy in POLICIES}
     for number in range(rounds):
         for position, (memory, subject) in enumerate(runs):
             bar.draw((number + position / len(runs)) / rounds)
