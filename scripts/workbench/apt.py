@@ -138,8 +138,8 @@ def as_root() -> list[str]:
     try:
         subprocess.run([*sudo, 'true'], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
-        raise Failure('packages have to be installed: run this as root, or '
-                      'let this user call sudo without a password') from None
+        raise Failure('packages have to be installed: run this command as '
+                      'root, or allow sudo without a password') from None
     return sudo
 
 

@@ -65,12 +65,12 @@ class GuestTest(avocado.Test):
         try:
             return MemoryCgroup(self.directory.name)
         except OSError as error:
-            self.cancel(f'no memory cgroup: {error}')
+            self.cancel(f'this machine has no memory cgroup: {error}')
 
     def needs_intent(self) -> None:
         """Skip the test where implicit conversions cannot be provoked."""
         if not has_intent():
-            self.cancel('this kernel lets no guest choose the kind of access '
+            self.cancel('this kernel cannot provoke implicit conversions '
                         '(kvm.sw_protected_intent of the test kernel)')
 
     def needs_mapped_guest_memfd(self) -> None:
@@ -90,7 +90,7 @@ class GuestTest(avocado.Test):
 
     def check_report(self, report: Report) -> None:
         if report.skipped():
-            self.fail(f'the payload skipped everything: {report.skipped()}')
+            self.fail(f'the test guest skipped all tests: {report.skipped()}')
         self.assertEqual(report.failures(), [], report.text)
 
     def check_boots(self, guest: Guest, count: int) -> None:

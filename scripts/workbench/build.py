@@ -16,7 +16,7 @@ def _call(*command: str | os.PathLike[str]) -> None:
     sys.stdout.flush()
     if subprocess.run(command, check=False, stdin=subprocess.DEVNULL,
                       cwd=REPO).returncode:
-        raise Failure('stopped: what is missing is said above')
+        raise Failure('the build failed: see the messages above')
 
 
 def build(*targets: str) -> None:

@@ -87,7 +87,7 @@ class ConsoleMachine(QEMUMachine):
                 raise RuntimeError(f'VM stopped ({status}) before {what}: '
                                    f'{self.serial()}')
             if time.monotonic() > deadline:
-                raise TimeoutError(f'not in {limit} s: {what}: '
+                raise TimeoutError(f'not within {limit} s: {what}: '
                                    f'{self.serial()}')
             time.sleep(0.05)
 

@@ -55,7 +55,8 @@ def run_tests(tree: Tree, build: Path) -> None:
     units = [name for name in names if not name.startswith('qtest')]
     qtests = [name.split('/')[-1] for name in names if name not in units]
     if not units or not qtests:
-        raise Failure(f'no tests of the series are built in {build}')
+        raise Failure(f'no tests of the series are built in {build}: does '
+                      'patches/ add tests?')
     run('Run unit tests',
         [build / 'pyvenv/bin/meson', 'test', '--no-rebuild',
          '--print-errorlogs', '--timeout-multiplier', '5', *units],

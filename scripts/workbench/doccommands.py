@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """
-Commands in the documentation, and what runs them.
+Commands in the documentation, and the tests that run them.
 
-A command is in a block like a session in a terminal, and the comment in front
-of the block says what runs it:
+A command is in a block like a session in a terminal.  The comment in front of
+the block names the test that runs it:
 
     .. run: host
 
@@ -23,17 +23,17 @@ of the block says what runs it:
        <- {"return": "..."}
 
 host        scripts/docs --check, on this machine
-kvm         tests/avocado/docs.py, beside a KVM that has private memory
+kvm         tests/avocado/docs.py, on a KVM that has private memory
 covered-by TEST
             a test of tests/meson.build, or a file of tests or scripts, that
             runs the same words
-never, WHY  nobody, as it would take too long; but the options exist
+never, WHY  no test, because it takes too long; but the options are checked
 
-Commands of a page are run in order, by one shell for each kind.  A command
-must succeed unless the next one is "echo $?".  One that ends in "&" must print
-what is shown before the next one is run.  An answer of QMP may have more in it
-than is shown, and "..." is any value.  As the guest runs meanwhile, a question
-is asked again until the answer is the one that is shown.
+One shell for each kind runs the commands of a page in order.  A command must
+succeed unless the next one is "echo $?".  A command that ends in "&" must print
+the output that is shown before the next one is run.  An answer of QMP may have
+more members than are shown, and "..." is any value.  The guest runs meanwhile,
+so a query is repeated until the answer is the one that is shown.
 """
 
 import json
@@ -128,15 +128,15 @@ def blocks(page: Path, wrong: list[str]) -> Iterator[Block]:
             comment = line.split(':', 1)[1].strip()
             continue
         if line.endswith('::') and not line.lstrip().startswith('..'):
-            wrong.append(f'{where}: use "code-block::" with a language, so '
-                         'that it is known whether these are commands')
+            wrong.append(f'{where}: use ".. code-block:: LANGUAGE", not "::", '
+                         'so that commands are recognised')
         language = re.match(r'\s*\.\. code-block::\s*(\S*)', line)
         if not language:
             comment = comment if not line.strip() else ''
             continue
         if language[1] not in LANGUAGES:
-            wrong.append(f'{where}: language {language[1]!r} is none of '
-                         f'{LANGUAGES}')
+            wrong.append(f'{where}: language {language[1]!r} is not one of '
+                         f'{", ".join(LANGUAGES)}')
         if language[1] != 'console':
             continue
         body = []
@@ -153,10 +153,10 @@ def blocks(page: Path, wrong: list[str]) -> Iterator[Block]:
         kind = kind.rstrip(',')
         comment = ''
         if not commands:
-            wrong.append(f'{where}: a console without a command')
+            wrong.append(f'{where}: a console block without a command')
         elif kind not in KINDS:
-            wrong.append(f'{where}: nothing runs these commands: there is no '
-                         '".. run:" in front')
+            wrong.append(f'{where}: no test runs these commands: put a '
+                         'comment ".. run: KIND" in front')
         else:
             yield Block(where, kind, detail, commands)
 
@@ -194,8 +194,9 @@ def check_command(where: str, command: str, known: str,
         # Values may be any, but options must exist
         words = [word for word in words if word.startswith('-')]
         if not options:
-            return [f'{where}: {command!r} is no script of ours']
-    return [f'{where}: nothing has {word!r} of {command!r}' for word in words
+            return [f'{where}: {command!r} is not a command in scripts/']
+    return [f'{where}: neither the test nor --help has {word!r} of '
+            f'{command!r}' for word in words
             if word.partition('=')[0] not in known + options]
 
 
@@ -204,9 +205,9 @@ def check_block(block: Block) -> list[str]:
     never = block.kind == 'never'
     known = '' if never else covering(block.detail)
     if known is None:
-        return [f'{block.where}: no test {block.detail!r}']
+        return [f'{block.where}: there is no test {block.detail!r}']
     if never and not block.detail:
-        return [f'{block.where}: why is it never run?']
+        return [f'{block.where}: say after "never," why it is never run']
     wrong = []
     for command in block.commands:
         wrong += check_command(block.where, command.text, known, never)
@@ -264,7 +265,8 @@ class Shell:
         deadline = time.monotonic() + LIMIT
         while not condition():
             if time.monotonic() > deadline or self.bash.poll() is not None:
-                raise Failure(f'{what}: not what is shown:\n{output()}')
+                raise Failure(f'{what}: the output differs from the page:\n'
+                              f'{output()}')
             time.sleep(0.05)
 
     def run(self, block: Block) -> None:
@@ -316,7 +318,7 @@ class Shell:
             raise Failure(f'{what}: exit status {self.status}\n{shown}')
         if not inputs and not text.rstrip().endswith('&') and \
                 not command.matches(shown):
-            raise Failure(f'{what}: not what is shown:\n{shown}')
+            raise Failure(f'{what}: the output differs from the page:\n{shown}')
 
     def _type(self, line: Command, typed: TextIO, output: Callable[[], str],
               where: str) -> None:
@@ -327,7 +329,8 @@ class Shell:
         deadline = time.monotonic() + LIMIT
         while not ask(line, typed, output, what):
             if time.monotonic() > deadline:
-                raise Failure(f'{what}: not what is shown:\n{output()}')
+                raise Failure(f'{what}: the output differs from the page:\n'
+                              f'{output()}')
 
     def _ask_monitor(self, line: Command, typed: TextIO,
                      output: Callable[[], str], what: str) -> bool:

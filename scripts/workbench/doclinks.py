@@ -93,5 +93,5 @@ def missing_functions(page: Path) -> list[str]:
          '--fixed-strings', *(f'-e{name}' for name in names), '--',
          '*.c', '*.h', '*.c.inc'],
         cwd=QEMU, capture_output=True, text=True, check=False).stdout
-    return [f'{page.name}: {name}() is no function of QEMU'
+    return [f'{page.name}: {name}() is not a function of QEMU'
             for name in names if name not in found.split()]

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """
-A machine with KVM and private memory, emulated, on this machine's own files.
+An emulated machine with KVM and private memory, on this machine's own files.
 
 The distribution's QEMU emulates a CPU with AMD's nested virtualisation and
 boots the project's kernel on the machine's root file system; see
-guest-init for what happens inside.
+guest-init for its first process.
 """
 
 import os
@@ -175,7 +175,7 @@ class Relay:
 def run(machine: Machine, command: Sequence[str],
         limit: float | None = None) -> int:
     """
-    Run `command` beside a KVM with private memory; its output is streamed.
+    Run `command` on a KVM with private memory; its output is streamed.
 
     Returns its exit status, TIMED_OUT if it took more than `limit` seconds.
     """
@@ -222,6 +222,6 @@ def _wait(relay: Relay, limit: float | None, directory: Path) -> int:
                 lines = (directory / name).read_text(errors='replace')
                 print('\n'.join(lines.splitlines()[-LINES_ON_FAILURE:]),
                       file=sys.stderr)
-        raise Failure('the emulated machine stopped before the command ended; '
-                      'the end of its console is above')
+        raise Failure('the emulated machine stopped before the command ended: '
+                      'see the end of its console above')
     return int(relay.status)

@@ -13,6 +13,7 @@ def read(path: Path) -> list[tuple[str, str, str]]:
         if line and not line.startswith('#'):
             what, which, why = (part.strip() for part in line.split('|'))
             if not why:
-                raise Failure(f'{path.name}: no reason in: {line}')
+                raise Failure(f'{path.name}: this line has no reason, add '
+                              f'one after the second "|": {line}')
             found.append((what, which, why))
     return found

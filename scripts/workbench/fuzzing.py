@@ -32,7 +32,8 @@ class Result:
         runs = re.search(r'number_of_executed_units: (\d+)', log)
         speed = re.search(r'average_exec_per_sec: *(\d+)', log)
         if not (runs and speed):
-            raise Failure('the fuzzer did not say how far it came')
+            raise Failure('the fuzzer ended without statistics: see '
+                          'logs/fuzz.log in the build directory')
         return cls(int(runs[1]), int(speed[1]))
 
 
@@ -66,8 +67,8 @@ def fuzz(target: str, seconds: int, keep: bool) -> int:
     try:
         step(f'Fuzz for {seconds} s', go)
     except Failure as failure:
-        raise Failure(f'{failure}; the input that does it is in {found}, run '
-                      f'scripts/fuzz --target {target} --input with it') from None
+        raise Failure(f'{failure}; the input is in {found}: run scripts/fuzz '
+                      f'--target {target} --input FILE') from None
     result = Result.parse(
         (build_dir() / 'logs' / 'fuzz.log').read_text(errors='replace'))
     files = coverage.measure(tree, build)
@@ -75,7 +76,7 @@ def fuzz(target: str, seconds: int, keep: bool) -> int:
                  [str(result.runs), str(result.per_second),
                   *coverage.total(files).row()[3:]]]))
     if keep:
-        step('Keep the inputs that are needed',
+        step('Add the inputs that reach new code to the corpus',
              lambda bar: minimize(build, target, bar, inputs))
         print(f'{len(list(corpus.iterdir()))} inputs in {corpus}')
     return 0

@@ -102,8 +102,8 @@ class History:
                       if begin <= mark.time <= end]
         part.resets = [time for time in self.resets if begin <= time <= end]
         if begin >= self.end or not part.changes:
-            raise Failure(f'there is nothing from second {begin:g} to '
-                          f'{end:g}: the trace has {self.end:.3f} s')
+            raise Failure(f'the trace has nothing from second {begin:g} to '
+                          f'{end:g}: it ends at {self.end:.3f} s')
         part.begin, part.end = begin, end
         return part
 
@@ -196,12 +196,11 @@ def read(text: str) -> History:
         raise Failure('there is no conversion in the trace: it needs '
                       '-trace memory_convert_end')
     if all(change.state == State.ABSENT for change in history.changes):
-        raise Failure('the trace does not tell where memory is: it must be '
-                      'of the whole run, with '
-                      '-trace "guest_memfd_manager_*map"')
+        raise Failure('the trace does not say where memory is: record the '
+                      'whole run, with -trace "guest_memfd_manager_*map"')
     if not history.end:
-        raise Failure('the trace does not tell when: it needs '
-                      '-msg timestamp=on')
+        raise Failure('the trace has no times: record it with -msg '
+                      'timestamp=on')
     # What it was like in the end is part of it
     history.end *= 1.03
     return history

@@ -38,7 +38,7 @@ def build(tree: Tree) -> Path:
     # ccache does not know that what it has depends on it
     os.environ['CCACHE_EXTRAFILES'] = str(rules_file)
     qemu.compile_targets(tree.path, path, FUZZER, *targets,
-                         title='Build QEMU with instruments')
+                         title='Build QEMU with coverage and sanitizer')
     # Gigabytes that are still on their way to the disk hold up QEMU for longer
     # than qtests wait for it
     os.sync()

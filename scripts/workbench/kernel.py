@@ -39,8 +39,8 @@ def _configure(tree: Path, fragments: list[Path], bar: Bar) -> None:
     for fragment in fragments:
         for line in fragment.read_text().splitlines():
             if line.startswith('CONFIG_') and line not in have:
-                raise Failure(f'{fragment.name}: the kernel does not take '
-                              f'{line}; a dependency is missing')
+                raise Failure(f'{fragment.name}: the kernel did not accept '
+                              f'{line}: add the option on which it depends')
 
 
 def _build(package: Path, fragments: list[Path], target: Path,

@@ -74,7 +74,7 @@ def cpus_of_this() -> list[str]:
 def start() -> None:
     """Have the daemon run; all that call this use the same one."""
     if not emulated():
-        raise Failure("this machine's own libvirt is not touched: use "
+        raise Failure("this would change this machine's own libvirt: use "
                       'scripts/with-libvirt')
     with LOCK.open('w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

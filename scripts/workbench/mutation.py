@@ -27,9 +27,9 @@ class Fault:
         path = tree / self.file
         text = path.read_text()
         if text.count(self.old) != 1:
-            raise Failure(f'{FAULTS.name}: "{self.name}": what it replaces is '
-                          f'{text.count(self.old)} times in {self.file}, not '
-                          'once')
+            raise Failure(f'{FAULTS.name}: "{self.name}": {self.file} has the '
+                          f'text to replace {text.count(self.old)} times, not '
+                          'once: correct the fault')
         path.write_text(text.replace(self.old, self.new))
 
 
@@ -78,9 +78,10 @@ def run(source: Path | None, wanted: str) -> int:
         git(tree.path, 'checkout', '--', '.')
 
     found: list[str] = []
-    step('Without a fault', lambda bar: check(bar, None))
+    step('Test without a fault', lambda bar: check(bar, None))
     if found[0]:
-        raise Failure(f'fails without any fault: {found[0]}')
+        raise Failure(f'{found[0]} fails without a fault: correct this '
+                      'first')
     for fault in faults():
         if wanted not in fault.name:
             continue

@@ -62,7 +62,8 @@ def install() -> None:
         # From a file, so that nothing else of that suite can come along
         debs = [str(deb) for deb in archives.glob('*.deb')]
         if len(debs) != 1:
-            raise Failure(f'{AVOCADO}: expected one package, got {debs}')
+            raise Failure(f'apt-get download {AVOCADO} gave '
+                          f'{len(debs)} packages, not one: {debs}')
         Apt(release, f'{release}-backports').get(
             bar, 'install', '--yes', '--no-install-recommends', *debs,
             log='apt-install-avocado', root=True)
@@ -71,5 +72,6 @@ def install() -> None:
         step(f'Install {len(own)} packages', install_own)
     if avocado:
         if not own:
-            step('Package indexes', Apt(release, f'{release}-backports').update)
+            step('Fetch package indexes',
+                 Apt(release, f'{release}-backports').update)
         step(f'Install {AVOCADO} of Debian {AVOCADO_SUITE}', install_avocado)

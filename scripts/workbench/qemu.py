@@ -182,9 +182,9 @@ class Tree:
         if same_base and state['series'] == self._series_name():
             return
         if self.has_unexported_work():
-            raise Failure(f'{self.path} has work that is not in patches/, and '
-                          'patches/ has changed: run scripts/series export, '
-                          'or remove that directory')
+            raise Failure(f'{self.path} has commits that are not in patches/, '
+                          'and patches/ has changed: run scripts/series '
+                          'export, or remove this directory')
 
         def again(bar: Bar) -> None:
             if same_base:
@@ -206,7 +206,7 @@ def check_version(tree: Path) -> None:
                       'file') from None
     if not version.startswith(f'{QEMU_SERIES}.'):
         raise Failure(f'{tree} is QEMU {version}, and the series is for '
-                      f'{QEMU_SERIES}.x: take a {QEMU_SERIES}.x tree')
+                      f'{QEMU_SERIES}.x: use a {QEMU_SERIES}.x tree')
 
 
 def options() -> list[str]:

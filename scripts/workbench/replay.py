@@ -101,8 +101,8 @@ def default_arguments(run: Run) -> str:
     blocks = run.layout.blocks()
     if len(blocks) != 1:
         raise Failure(f'the guest has {len(blocks)} blocks of memory that can '
-                      f'be private ({", ".join(blocks)}): say with --qemu how '
-                      'the machine is to be started')
+                      f'be private ({", ".join(blocks)}): give the options of '
+                      'QEMU for the machine with --qemu')
     size, = blocks.values()
     return ('-nodefaults -smp 4 -object sw-protected-vm,id=cgs0 '
             '-object memory-backend-memfd-private,id=ram0,'
@@ -120,8 +120,8 @@ def from_trace(text: str, arguments: str | None = None) -> tuple[str, Run]:
                       '-trace memory_convert_end -trace "guest_memfd_manager*" '
                       'and -msg timestamp=on')
     if not run.layout.ranges():
-        raise Failure('the trace does not tell where memory is: it must be '
-                      'of the whole run, with -trace guest_memfd_manager_map')
+        raise Failure('the trace does not say where memory is: record the '
+                      'whole run, with -trace guest_memfd_manager_map')
     lines = [f'qemu {arguments or default_arguments(run)}']
     suffix = ' private' if run.initial == 'private' else ''
     lines += [f'ram {gpa:#x} {size:#x}{suffix}'

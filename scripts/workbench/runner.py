@@ -67,7 +67,7 @@ def load(argument: str) -> list[Test]:
     file = Path(path)
     spec = importlib.util.spec_from_file_location(f'tests_{file.stem}', file)
     if not spec or not spec.loader or not file.exists():
-        raise Failure(f'{path} is not a file of tests')
+        raise Failure(f'{path} is not a Python file with tests')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     found = []
@@ -79,7 +79,8 @@ def load(argument: str) -> list[Test]:
                 if wanted in ('', cls.__name__, name):
                     found.append(Test(f'{file.name}:{name}', cls, method))
     if not found:
-        raise Failure(f'{argument}: there is no such test')
+        raise Failure(f'{argument}: no such test, use FILE, FILE:Class or '
+                      'FILE:Class.test')
     return found
 
 
@@ -166,7 +167,7 @@ class Runner:
             if status == 0:
                 why = f'{CANCELLED.name} says that it cannot run'
             elif status == 2:
-                why = f'cancelled, which {CANCELLED.name} does not explain: {why}'
+                why = f'cancelled, {CANCELLED.name} does not say why: {why}'
         print(f'{said:<10} {self.seconds[name]:5.1f} s  {name}', flush=True)
         if said == 'FAILED':
             print(f'    {why}')

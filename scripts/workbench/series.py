@@ -65,7 +65,8 @@ def export(tree: Tree, target: Path) -> list[Path]:
     """Write the tree's commits to `target`; returns the files."""
     merges = qemu.git(tree.path, 'rev-list', '--merges', f'{BASE_TAG}..')
     if merges:
-        raise Failure(f'{tree.path} has merges; rebase them away')
+        raise Failure(f'{tree.path} has merge commits: run git rebase '
+                      f'{BASE_TAG} to remove them')
     subjects = qemu.git(tree.path, 'log', '--format=%s', f'{BASE_TAG}..')
     for subject in subjects.splitlines():
         if re.match(r'(fixup|squash|amend)! ', subject):
@@ -105,8 +106,8 @@ def check_places(tree: Tree) -> None:
     10.0.x moves lines.
     """
     if tree.version() != BASE_VERSION.read_text().strip():
-        print(f'  QEMU {tree.version()} is not what the series was exported '
-              'against: offsets are accepted')
+        print(f'  QEMU {tree.version()} is not the version against which the '
+              'series was exported: offsets are accepted')
         return
     for patch in patches():
         said = subprocess.run(['git', 'apply', '--index', '--verbose', patch],
@@ -143,8 +144,8 @@ def check_same(tree: Tree) -> None:
         if other:
             one, two = without_places(one), without_places(two)
         if one != two:
-            raise Failure(f'{name} is not what scripts/series export writes: '
-                          'export again and commit the result')
+            raise Failure(f'{name} differs from the output of scripts/series '
+                          'export: export again and commit the result')
 
 
 @dataclass(frozen=True)
@@ -187,13 +188,15 @@ def check_messages() -> None:
     for patch in patches():
         text = patch.read_text(errors='replace')
         if not re.search(r'^Signed-off-by: .+ <.+>$', text, flags=re.M):
-            raise Failure(f'{patch.name} has no Signed-off-by')
+            raise Failure(f'{patch.name} has no Signed-off-by: use git commit '
+                          '-s')
         subject = re.search(r'^Subject: \[PATCH\] (.*(?:\n .*)*)', text,
                             flags=re.M)
         if not subject or not re.match(r'[\w/.*-]+: ', subject[1]):
             raise Failure(f"{patch.name}: the subject is not 'subsystem: ...'")
         if len(subject[1].replace('\n', '')) > 76:
-            raise Failure(f'{patch.name}: the subject is over 76 characters')
+            raise Failure(f'{patch.name}: the subject has more than 76 '
+                          'characters')
 
 
 def check(source: Path | None) -> None:
@@ -202,11 +205,11 @@ def check(source: Path | None) -> None:
         tree = Tree(Path(directory) / 'qemu', source)
         step('Unpack QEMU', lambda bar: tree.create(bar, []))
         step('Every patch applies exactly', lambda bar: check_places(tree))
-        step('git am takes the series', lambda bar: tree.am(bar, patches()))
-        step('Export of it is what is committed',
+        step('git am applies the series', lambda bar: tree.am(bar, patches()))
+        step('The export is committed',
              lambda bar: check_same(tree))
-        step('Subjects and sign-offs', lambda bar: check_messages())
-        step('checkpatch.pl finds nothing that is not explained',
+        step('Subjects and sign-offs are right', lambda bar: check_messages())
+        step('All findings of checkpatch.pl are explained',
              lambda bar: check_style(tree))
 
 
@@ -225,14 +228,14 @@ def bisect(source: Path | None) -> None:
         step(f'Apply {patch.name[:48]}', lambda bar, patch=patch:
              tree.am(bar, [patch]))
         if mark.exists():
-            print('  seen to build and pass before')
+            print('  was built and tested before')
             continue
         qemu.configure(tree.path, build)
         qemu.compile_targets(tree.path, build, *qemu.targets(tree, build),
-                             title='  build')
+                             title='  Build')
         names = qemu.series_tests(tree)
         if names:
-            run('  test', [build / 'pyvenv/bin/meson', 'test', '--no-rebuild',
+            run('  Test', [build / 'pyvenv/bin/meson', 'test', '--no-rebuild',
                            '--print-errorlogs', *present(build, names)],
                 cwd=build, log='bisect-test')
         mark.touch()
@@ -252,7 +255,7 @@ def apply(source: Path | None, force: bool) -> Tree:
     unless forced."""
     tree = qemu.tree(source)
     if tree.state_file.exists() and tree.has_unexported_work() and not force:
-        raise Failure(f'{tree.path} has work that is not in patches/: run '
+        raise Failure(f'{tree.path} has commits that are not in patches/: run '
                       'scripts/series export first, or apply --force')
 
     def body(bar: Bar) -> None:

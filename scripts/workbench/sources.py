@@ -30,7 +30,7 @@ def _best(found: list[str], pattern: str, what: str) -> str:
     for name in found:
         if re.match(pattern, name):
             return name
-    raise Failure(f'Debian offers no {what}, only: '
+    raise Failure(f'Debian has no {what}, only: '
                   f'{", ".join(found) or "nothing"}')
 
 
@@ -77,7 +77,7 @@ def linux_package(kernel: str, update: bool = False) -> Path:
     """Debian's package with the source of one of KERNELS, a .deb."""
     pattern = f'linux-{kernel}_*/*.deb'
     if update or not _cached(pattern):
-        step(f'Fetch the source of Linux, {kernel}, of Debian '
+        step(f'Fetch the source of Linux ({kernel}) of Debian '
              f'{KERNELS[kernel][0]}', lambda bar: _fetch_linux(kernel, bar))
     package = _cached(pattern)
     assert package

@@ -130,7 +130,7 @@ def run_logged(command: Sequence[str | Path], bar: Bar, *, log: str,
         tail = path.read_text(errors='replace').splitlines()
         print(clear + '\n'.join(tail[-LINES_ON_FAILURE:]), file=sys.stderr)
         raise Failure(f'{bar.title}: exit status {process.returncode}, '
-                      f'all of its output is in {path}')
+                      f'see the whole output in {path}')
 
 
 def main(body: Callable[[], int | None]) -> None:

@@ -139,7 +139,7 @@ class Runs(unittest.TestCase):
             self.run_lines('$ false')
 
     def test_other_output(self):
-        with self.assertRaisesRegex(Failure, 'not what is shown:\ntwo'):
+        with self.assertRaisesRegex(Failure, 'differs from the page:\ntwo'):
             self.run_lines('$ echo two', 'one')
 
 
