@@ -22,7 +22,7 @@ of the block says what runs it:
        -> {"execute": "command"}
        <- {"return": "..."}
 
-host        scripts/docs --check, on this machine
+host        scripts/docs --check commands, on this machine
 kvm         tests/avocado/docs.py, beside a KVM that has private memory
 covered-by TEST
             a test of tests/meson.build, or a file of tests or scripts, that
@@ -45,6 +45,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TextIO
 
@@ -172,16 +173,20 @@ def covering(name: str) -> str | None:
                  if test['name'] == name), None)
 
 
+@cache
+def help_of_program(*words: str) -> str:
+    result = subprocess.run([*words, '--help'], cwd=REPO, capture_output=True,
+                            text=True, check=False)
+    return result.stdout if result.returncode == 0 else ''
+
+
 def help_of(command: str) -> str:
     """What a script of ours says of itself, and of the part of it that is
     meant."""
     words = shlex.split(command)
-    text = ''
-    for last in (1, 2) if words[0].startswith('scripts/') else ():
-        result = subprocess.run([*words[:last], '--help'], cwd=REPO,
-                                capture_output=True, text=True, check=False)
-        text += result.stdout if result.returncode == 0 else ''
-    return text
+    if not words[0].startswith('scripts/'):
+        return ''
+    return help_of_program(words[0]) + help_of_program(*words[:2])
 
 
 def check_command(where: str, command: str, known: str,
