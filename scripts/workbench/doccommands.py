@@ -186,7 +186,10 @@ def help_of(command: str) -> str:
     words = shlex.split(command)
     if not words[0].startswith('scripts/'):
         return ''
-    return help_of_program(words[0]) + help_of_program(*words[:2])
+    parts = [words[0:1]]
+    if words[1:] and words[1].isalpha():
+        parts.append(words[:2])
+    return ''.join(help_of_program(*part) for part in parts)
 
 
 def check_command(where: str, command: str, known: str,

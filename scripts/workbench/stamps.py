@@ -28,7 +28,7 @@ from glob import glob
 from pathlib import Path
 
 from . import deb, doccommands, groups, instrumented, packages, qemu
-from .paths import REPO, build_dir, cache_dir, digest
+from .paths import REPO, build_dir, cache_dir, digest, write_whole
 from .sources import linux_package
 from .steps import Failure
 
@@ -349,10 +349,5 @@ def remove(test: str, parts: dict[str, str]) -> None:
 
 
 def write(test: str, parts: dict[str, str], seconds: float) -> None:
-    file = directory(test) / key(parts)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(vars(Stamp(parts, seconds, time.time())), indent=1)
-    with tempfile.NamedTemporaryFile('w', dir=file.parent, prefix='.',
-                                     delete=False) as scratch:
-        scratch.write(text)
-    os.replace(scratch.name, file)
+    stamp = Stamp(parts, seconds, time.time())
+    write_whole(directory(test) / key(parts), json.dumps(vars(stamp), indent=1))

@@ -84,9 +84,9 @@ class Result:
                 yield float(mesons['seconds']), f'{self.name}: {mesons["name"]}'
 
     def tables(self) -> str:
-        """What it ends with, if that is a table."""
-        _, rule, tables = self.output.partition('\n==')
-        return f'\n{self.name}:{rule}{tables}' if rule else ''
+        """What it ends with, if that is a table, ours or gcovr's."""
+        begin = re.search('^(==|--)', self.output, re.MULTILINE)
+        return f'\n{self.name}:\n{self.output[begin.start():]}' if begin else ''
 
 
 def results() -> dict[str, Result]:
@@ -137,7 +137,8 @@ def remember(planned: list[Planned], done: dict[str, Result],
     return changed
 
 
-def rows(planned: list[Planned], done: dict[str, Result]) -> list[list[str]]:
+def rows(planned: list[Planned], done: dict[str, Result],
+         not_run: str) -> list[list[str]]:
     """Test, what became of it, seconds, and why."""
     found = [['test', 'result', 'seconds', 'why']]
     for one in planned:
@@ -145,7 +146,7 @@ def rows(planned: list[Planned], done: dict[str, Result]) -> list[list[str]]:
         if one.stamp:
             found.append([one.test.name, 'reused', '-', one.why])
         elif not result:
-            found.append([one.test.name, 'not run', '-', one.why])
+            found.append([one.test.name, not_run, '-', one.why])
         else:
             said = ('passed' if result.passed else
                     'skipped' if result.skipped else 'FAILED')
@@ -171,6 +172,7 @@ def check(suites: list[str], *, take_stamps: bool, nightly: bool,
                for test in wanted(State(), suites, nightly)]
     names = [one.test.name for one in planned if not one.stamp]
     done: dict[str, Result] = {}
+    changed: list[str] = []
     status = 0
     if names and not dry_run:
         try:
@@ -182,8 +184,9 @@ def check(suites: list[str], *, take_stamps: bool, nightly: bool,
         for result in done.values():
             if result.suite in ('coverage', 'fuzz'):
                 print(result.tables())
-    print(f'\n{table(rows(planned, done))}\n{slowest(done)}')
-    for name in changed if done else ():
+    print('\n' + table(rows(planned, done, 'to run' if dry_run else 'not run')))
+    print(slowest(done))
+    for name in changed:
         print(f'{name} passed, but what decides that changed while it ran: it '
               'will run again')
     if dry_run:

@@ -270,7 +270,7 @@ class Stamps(unittest.TestCase):
                 self.assertIsNone(stamps.find('a', self.parts))
 
     def test_write_fails(self):
-        with mock.patch.object(stamps.os, 'replace', side_effect=OSError):
+        with mock.patch.object(Path, 'replace', side_effect=OSError):
             with self.assertRaises(OSError):
                 stamps.write('a', self.parts, 1.0)
         self.assertIsNone(stamps.find('a', self.parts))
@@ -338,6 +338,17 @@ class Suite(unittest.TestCase):
             self.assertIsNone(suite.plan(unknown, True).stamp)
         with mock.patch.dict(os.environ, QMP_QEMU_BINARY='/other'):
             self.assertIsNone(suite.plan(self.test, True).stamp)
+
+    def test_nightly(self):
+        """What takes hours is not for the day, and not for want of a suite."""
+        def names(*arguments):
+            return {test.name for test in suite.wanted(None, *arguments)}
+
+        nightly = {'fuzz-long', 'mutation', 'bisect'}
+        self.assertEqual(names([], False), ALL)
+        self.assertEqual(names([], True), ALL | nightly)
+        self.assertEqual(names(['series'], False), {'series'})
+        self.assertEqual(names(['fuzz'], True), {'fuzz', 'fuzz-long'})
 
     def test_slowest(self):
         output = ('ok           9.5 s  storm.py:Storm.test_storm\n'
