@@ -145,6 +145,8 @@ def binary(state: State) -> Iterator[Content]:
     yield from (f'{name} {entry}' for name, entry in state.qemu.items()
                 if name not in NOT_IN_BINARY)
     yield from state.files('configs/qemu*.options', 'scripts/workbench/qemu.py')
+    # What its configure has found on the machine
+    yield state.tree.path / 'build' / 'config-host.h'
 
 
 def binary_and_tests(state: State) -> Iterator[Content]:

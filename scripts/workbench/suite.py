@@ -109,10 +109,16 @@ def run(names: list[str], nightly: bool) -> int:
     for log in (build_dir() / 'meson-logs').glob(f'{LOGS}*.json'):
         log.unlink()
     setup = ['--setup=nightly'] if nightly else []
-    return subprocess.run(
+    meson = subprocess.Popen(
         ['/usr/bin/meson', 'test', '-C', build_dir(), '--no-rebuild',
-         '--print-errorlogs', f'--logbase={LOGS}', *setup, *names],
-        check=False).returncode
+         '--print-errorlogs', f'--logbase={LOGS}', *setup, *names])
+    try:
+        return meson.wait()
+    except BaseException:
+        # It ends what it runs, and writes what it knows
+        meson.terminate()
+        meson.wait()
+        raise
 
 
 def remember(planned: list[Planned], done: dict[str, Result],

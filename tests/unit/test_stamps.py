@@ -78,6 +78,8 @@ QEMU_CHANGES = {
     'tests/qtest/private-memory-test.c': ON_QEMU,
     'docs/system/private-memory.rst': {'qemu-docs'},
     'python/qemu/machine.py': {*ON_QEMU, *ON_KVM, 'qemu-docs', 'deb'},
+    'build/config-host.h': {*ON_QEMU, *ON_KVM},
+    'build/qemu-system-x86_64': set(),
     'MAINTAINERS': set(),
 }
 
@@ -107,7 +109,9 @@ class Keys(unittest.TestCase):
             if name != 'include/new.h':
                 (cls.tree / name).parent.mkdir(parents=True, exist_ok=True)
                 (cls.tree / name).write_text(name)
-        for command in (['init', '--quiet'], ['add', '--all'],
+        qemu.git(cls.tree, 'init', '--quiet')
+        (cls.tree / '.git' / 'info' / 'exclude').write_text('/build*/\n')
+        for command in (['add', '--all'],
                         ['commit', '--quiet', '--message=x'],
                         ['tag', qemu.BASE_TAG]):
             qemu.git(cls.tree, *command, **qemu.BASE_IDENTITY)
