@@ -45,9 +45,8 @@ def plan(test: Test, take_stamps: bool) -> Planned:
         return Planned(test, parts, None, 'asked for')
     stamp = stamps.find(test.name, parts)
     if stamp:
-        same = ', '.join(part for part in parts if part != 'its command')
-        return Planned(test, parts, stamp,
-                       f'passed {stamp.date()}, the same since: {same}')
+        return Planned(test, parts, stamp, f'passed {stamp.date()}, the same '
+                       f'since: {", ".join(parts)}')
     last = stamps.last(test.name)
     changed = ', '.join(last.changed(parts)) if last else ''
     return Planned(test, parts, None,
@@ -163,8 +162,9 @@ def rows(planned: list[Planned], done: dict[str, Result],
 
 def slowest(done: dict[str, Result]) -> str:
     """A table of the tests within these that took longest."""
-    tests = sorted((test for result in done.values()
-                    for test in result.tests()), reverse=True)[:SLOWEST]
+    # meson says again at its end what failed
+    tests = sorted({test for result in done.values()
+                    for test in result.tests()}, reverse=True)[:SLOWEST]
     if not tests:
         return ''
     return table([['slowest tests', 'seconds', ''],
