@@ -22,7 +22,7 @@ the block names the test that runs it:
        -> {"execute": "command"}
        <- {"return": "..."}
 
-host        scripts/docs --check, on this machine
+host        scripts/docs --check commands, on this machine
 kvm         tests/avocado/docs.py, on a KVM that has private memory
 covered-by TEST
             a test of tests/meson.build, or a file of tests or scripts, that
@@ -45,6 +45,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TextIO
 
@@ -172,16 +173,23 @@ def covering(name: str) -> str | None:
                  if test['name'] == name), None)
 
 
+@cache
+def help_of_program(*words: str) -> str:
+    result = subprocess.run([*words, '--help'], cwd=REPO, capture_output=True,
+                            text=True, check=False)
+    return result.stdout if result.returncode == 0 else ''
+
+
 def help_of(command: str) -> str:
     """What a script of ours says of itself, and of the part of it that is
     meant."""
     words = shlex.split(command)
-    text = ''
-    for last in (1, 2) if words[0].startswith('scripts/') else ():
-        result = subprocess.run([*words[:last], '--help'], cwd=REPO,
-                                capture_output=True, text=True, check=False)
-        text += result.stdout if result.returncode == 0 else ''
-    return text
+    if not words[0].startswith('scripts/'):
+        return ''
+    parts = [words[0:1]]
+    if words[1:] and words[1].isalpha():
+        parts.append(words[:2])
+    return ''.join(help_of_program(*part) for part in parts)
 
 
 def check_command(where: str, command: str, known: str,

@@ -42,11 +42,21 @@ def fuzzer(build: Path, target: str, *arguments: str) -> list[str]:
             *arguments]
 
 
-def fuzz(target: str, seconds: int, keep: bool) -> int:
-    """Fuzz for a time; inputs that are worth it are kept in the repo if asked
-    for.  Raises Failure if something was found."""
+def fuzz(targets: list[str], seconds: int, keep: bool) -> None:
+    """Fuzz each for a time; inputs that are worth it are kept in the repo if
+    asked for.  Raises Failure if something was found."""
     tree = qemu.tree()
     build = instrumented.build(tree)
+    rows = [['target', 'inputs', 'per second', 'edges of the new files']]
+    for target in targets:
+        result = fuzz_one(build, target, seconds, keep)
+        taken, edges = coverage.edges(tree, coverage.measure(tree, build))
+        rows.append([target, str(result.runs), str(result.per_second),
+                     f'{taken}/{edges}'])
+    print(table(rows))
+
+
+def fuzz_one(build: Path, target: str, seconds: int, keep: bool) -> Result:
     coverage.forget(build)
     found = build_dir() / 'fuzz'
     corpus = CORPORA[target]
@@ -62,24 +72,25 @@ def fuzz(target: str, seconds: int, keep: bool) -> int:
                           '-detect_leaks=0',
                           f'-artifact_prefix={found}/', str(inputs),
                           str(corpus)),
-                   bar, log='fuzz', env=instrumented.environment())
+                   bar, log=f'fuzz-{target}', env=instrumented.environment())
 
     try:
-        step(f'Fuzz for {seconds} s', go)
+        step(f'Fuzz {target} for {seconds} s', go)
     except Failure as failure:
-        raise Failure(f'{failure}; the input is in {found}: run scripts/fuzz '
-                      f'--target {target} --input FILE') from None
-    result = Result.parse(
-        (build_dir() / 'logs' / 'fuzz.log').read_text(errors='replace'))
-    files = coverage.measure(tree, build)
-    print(table([['inputs', 'per second', 'edges of the new files', ''],
-                 [str(result.runs), str(result.per_second),
-                  *coverage.total(files).row()[3:]]]))
+        raise Failure(f'{failure}; the input that does it is in {found}, run '
+                      f'scripts/fuzz --target {target} --input with it'
+                      ) from None
+    log = build_dir() / 'logs' / f'fuzz-{target}.log'
+    result = Result.parse(log.read_text(errors='replace'))
+    known = len(list(corpus.iterdir()))
+    if result.runs < known:
+        raise Failure(f'{result.runs} inputs were run, of {known} in {corpus}: '
+                      f'see {log}')
     if keep:
         step('Add the inputs that reach new code to the corpus',
              lambda bar: minimize(build, target, bar, inputs))
         print(f'{len(list(corpus.iterdir()))} inputs in {corpus}')
-    return 0
+    return result
 
 
 def minimize(build: Path, target: str, bar: Bar, inputs: Path) -> None:

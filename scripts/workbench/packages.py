@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What must be installed on the machine before anything can be built."""
 
+import re
 import subprocess
+from collections.abc import Iterator
 
 from .apt import Apt, codename
 from .steps import Bar, Failure, step
@@ -36,6 +38,37 @@ def missing(names: tuple[str, ...], suffix: str = '') -> list[str]:
         if status == 'installed' and suffix in version:
             there.add(package)
     return [name for name in names if name not in there]
+
+
+def with_dependencies() -> Iterator[str]:
+    """All that is installed of what is needed and of what that depends on, with
+    versions: what a result on this machine may come from."""
+    listing = subprocess.run(
+        ['dpkg-query', '--show', '--showformat',
+         '${Package}\t${Version}\t${Essential}\t${Provides}\t'
+         '${Pre-Depends}, ${Depends}\n'],
+        capture_output=True, text=True, check=True).stdout
+    versions: dict[str, set[str]] = {}
+    depends: dict[str, set[str]] = {}
+    providers: dict[str, set[str]] = {}
+    queue = [*PACKAGES, *BACKPORTS, AVOCADO]
+    for line in listing.splitlines():
+        name, version, essential, provides, needs = line.split('\t')
+        versions.setdefault(name, set()).add(version)
+        depends.setdefault(name, set()).update(
+            re.findall(r'(?:^|[,|]) *([a-z0-9][a-z0-9.+-]*)', needs))
+        for other in re.findall(r'(?:^|,) *([a-z0-9][a-z0-9.+-]*)', provides):
+            providers.setdefault(other, set()).add(name)
+        if essential == 'yes':
+            queue.append(name)
+    seen: set[str] = set()
+    while queue:
+        name = queue.pop()
+        if name not in seen:
+            seen.add(name)
+            queue += depends.get(name, set()) | providers.get(name, set())
+    for name in sorted(seen & versions.keys()):
+        yield f'{name} {" ".join(sorted(versions[name]))}'
 
 
 def install() -> None:

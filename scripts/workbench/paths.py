@@ -37,6 +37,15 @@ def digest(parts: Iterable[bytes | str | Path]) -> str:
     return sha.hexdigest()[:20]
 
 
+def write_whole(file: Path, text: str) -> None:
+    """Write a file that others see with all of this, or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile('w', dir=file.parent, prefix='.making-',
+                                     delete=False) as scratch:
+        scratch.write(text)
+    Path(scratch.name).replace(file)
+
+
 @contextmanager
 def made_whole(target: Path) -> Iterator[Path]:
     """

@@ -204,10 +204,13 @@ def body() -> int:
     parser.add_argument('--jobs', type=int, default=3)
     parser.add_argument('test', nargs='+')
     options = parser.parse_args()
-    tests = [test for argument in options.test for test in load(argument)]
+    # By name: a class and a test of it may both be asked for
+    tests = {test.name: test for argument in options.test
+             for test in load(argument)}
     results = build_dir() / 'avocado' / options.kernel
     results.mkdir(parents=True, exist_ok=True)
-    return 0 if Runner(results, options.kernel).run(tests, options.jobs) else 1
+    runner = Runner(results, options.kernel)
+    return 0 if runner.run(list(tests.values()), options.jobs) else 1
 
 
 if __name__ == '__main__':

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import explained, qemu
-from .paths import REPO, SERIES, build_dir, cache_dir, digest
+from .paths import (REPO, SERIES, build_dir, cache_dir, digest,
+                    write_whole)
 from .qemu import BASE_TAG, BASE_VERSION, Tree, patches
 from .steps import Bar, Failure, run, step
 
@@ -160,23 +161,40 @@ def explanations() -> list[Explanation]:
             for patch, finding, _ in explained.read(EXPLAINED)]
 
 
+def findings(tree: Tree, patch: Path) -> list[str]:
+    """
+    What QEMU's checkpatch.pl finds in a patch, each with the line.
+
+    It is not asked again about a patch that has not changed.
+    """
+    program = tree.path / 'scripts' / 'checkpatch.pl'
+    known = cache_dir() / 'checkpatch' / digest([program, patch])
+    if not known.exists():
+        said = subprocess.run(
+            [program, '--terse', '--no-summary', patch], cwd=tree.path,
+            capture_output=True, text=True, check=False)
+        found = [line.replace(f'{patch}:', '')
+                 for line in said.stdout.splitlines()
+                 if re.search(r'(ERROR|WARNING): ', line)]
+        # 1 is for a patch in which an error was found
+        if said.returncode not in (0, 1) or said.returncode and not found:
+            raise Failure(f'checkpatch.pl, {patch.name}: {said.stderr.strip()}')
+        write_whole(known, '\n'.join(found))
+    return known.read_text().splitlines()
+
+
 def check_style(tree: Tree) -> None:
     """Failure if QEMU's checkpatch.pl finds what is not explained."""
     known = explanations()
     used: set[Explanation] = set()
     wrong = []
     for patch in patches():
-        said = subprocess.run(
-            ['scripts/checkpatch.pl', '--terse', '--no-summary', patch],
-            cwd=tree.path, capture_output=True, text=True, check=False)
-        for line in said.stdout.splitlines():
-            if not re.search(r'(ERROR|WARNING): ', line):
-                continue
+        for line in findings(tree, patch):
             matching = [one for one in known if one.patch in patch.name and
                         one.finding in line]
             used.update(matching)
             if not matching:
-                wrong.append(line.replace(f'{SERIES}/', ''))
+                wrong.append(f'{patch.name}:{line}')
     wrong += [f'explained, but not found any more: {one.patch} | {one.finding}'
               for one in known if one not in used]
     if wrong:

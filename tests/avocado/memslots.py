@@ -4,6 +4,7 @@
 import os
 
 from workbench.avocado import GuestTest
+from workbench.surroundings import nightly
 
 MIB, GIB = 1 << 20, 1 << 30
 
@@ -45,7 +46,7 @@ class Memslots(GuestTest):
         self.hotplug('memory-backend-memfd-private')
 
     def test_hotplug_often(self):
-        """A hundred DIMMs, one after the other, leave nothing behind."""
+        """Many DIMMs, one after the other, leave nothing behind."""
         group = self.cgroup()
         used = []
 
@@ -55,7 +56,8 @@ class Memslots(GuestTest):
             used.append((fds, group.statistics('anon', 'shmem', 'unevictable',
                                                'kernel')))
 
-        self.hotplug('memory-backend-memfd-private', cycles=100, each=look, trace=False,
+        self.hotplug('memory-backend-memfd-private',
+                     cycles=100 if nightly() else 30, each=look, trace=False,
                      wrapper=group.wrapper())
         group.remove()
         # Caches fill in the first ones

@@ -4,10 +4,11 @@
 import struct
 
 from workbench.avocado import GuestTest
+from workbench.surroundings import nightly
 
 CPUS = 4
 # For more use "avocado run -p conversions=N"
-CONVERSIONS = 200_000
+CONVERSIONS = 200_000 if nightly() else 50_000
 
 
 class Storm(GuestTest):

@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Commands in the documentation are found, run and compared."""
 
+import contextlib
+import io
+import os
 import tempfile
 import unittest
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from unittest import mock
 
-from workbench import doccommands, doclinks
+from workbench import doccommands, doclinks, qemu
 from workbench.doccommands import Block, Command, Shell, blocks, session
+from workbench.paths import REPO
 from workbench.steps import Failure
 
 PAGE = '''\
@@ -163,6 +169,34 @@ class Links(unittest.TestCase):
                              ['a.rst: b.rst does not exist'])
             self.assertEqual(doclinks.missing_files(page),
                              ['a.rst: scripts/no-such does not exist'])
+
+
+class QemuDocs(unittest.TestCase):
+
+    def test_a_warning_is_not_forgotten(self):
+        loader = SourceFileLoader('qemu_tests', f'{REPO}/scripts/qemu-tests')
+        script = module_from_spec(spec_from_loader('qemu_tests', loader))
+        loader.exec_module(script)
+        with tempfile.TemporaryDirectory() as directory, \
+                mock.patch.dict(os.environ, QMP_BUILD_DIR=directory), \
+                contextlib.redirect_stdout(io.StringIO()), \
+                contextlib.redirect_stderr(io.StringIO()):
+            tree = qemu.Tree(Path(directory))
+            pages = tree.path / 'docs' / 'system'
+            pages.mkdir(parents=True)
+            (tree.path / 'VERSION').write_text('10.0.99')
+            (tree.path / 'docs' / 'conf.py').write_text(
+                'def setup(app):\n'
+                "    app.add_config_value('kerneldoc_werror', 0, 'env')\n")
+            (pages / 'private-memory.rst').write_text('A\n=\n\nText.\n')
+            index = pages.with_name('index.rst')
+            text = 'A\n=\n\n.. toctree::\n\n   system/private-memory\n'
+            index.write_text(f'{text}\n:ref:`nowhere`\n')
+            for _ in range(2):
+                with self.assertRaisesRegex(Failure, 'exit status'):
+                    script.build_docs(tree)
+            index.write_text(text)
+            script.build_docs(tree)
 
 
 if __name__ == '__main__':

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Small parts of the workbench, each in a way in which it could fail."""
 
+import os
 import sys
 import tempfile
 import types
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from workbench import mutation, qemu, replay, series
 from workbench.paths import digest, made_whole
@@ -52,6 +54,51 @@ class Normalize(unittest.TestCase):
         self.assertIn('\nDate: stays in the message\nindex 12..34\n', text)
         self.assertIn('\n-index 12..34\n+index 56..78\n', text)
         self.assertEqual(series.normalize(text), text)
+
+
+class Findings(unittest.TestCase):
+    """What checkpatch.pl finds is asked once for each content."""
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        patch = mock.patch.dict(os.environ, XDG_CACHE_HOME=directory.name)
+        patch.start()
+        self.addCleanup(patch.stop)
+        self.tree = Path(directory.name) / 'tree'
+        (self.tree / 'scripts').mkdir(parents=True)
+        self.patch = Path(directory.name) / '0001-a.patch'
+        self.patch.write_text('one')
+        self.program('echo "$3:7: WARNING: $(cat "$3")"')
+
+    def program(self, command):
+        program = self.tree / 'scripts' / 'checkpatch.pl'
+        program.write_text(f'#!/bin/sh\necho >>asked\n{command}\n')
+        program.chmod(0o755)
+
+    def find(self):
+        found = series.findings(qemu.Tree(self.tree), self.patch)
+        asked = self.tree / 'asked'
+        return found, len(asked.read_text()) if asked.exists() else 0
+
+    def test_asked_once(self):
+        self.assertEqual(self.find(), (['7: WARNING: one'], 1))
+        self.patch = self.patch.rename(self.patch.with_name('0002-a.patch'))
+        self.assertEqual(self.find(), (['7: WARNING: one'], 1))
+
+    def test_asked_again(self):
+        self.find()
+        self.patch.write_text('two')
+        self.assertEqual(self.find(), (['7: WARNING: two'], 2))
+        self.program('echo "$3:8: ERROR: new"; exit 1')
+        self.assertEqual(self.find(), (['8: ERROR: new'], 3))
+
+    def test_does_not_run(self):
+        self.program('echo "no such module" >&2; exit 2')
+        for times in (1, 2):
+            with self.assertRaisesRegex(Failure, 'no such module'):
+                self.find()
+            self.assertEqual(len((self.tree / 'asked').read_text()), times)
 
 
 class Faults(unittest.TestCase):

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which of the avocado tests run where: tests/avocado/groups.txt."""
+
+from pathlib import Path
+
+from . import explained
+from .paths import REPO
+
+TESTS = REPO / 'tests' / 'avocado'
+GROUPS = ('guests', 'kernel', 'docs')
+
+
+def members(group: str, directory: Path = TESTS) -> list[str]:
+    """What is listed: FILE, FILE:Class, or FILE:Class.test."""
+    return [test for name, test, _ in
+            explained.read(directory / 'groups.txt') if name == group]
+
+
+def guest_files(directory: Path = TESTS) -> list[str]:
+    """Files of tests that are not of the documentation."""
+    docs = members('docs', directory)
+    return [path.name for path in sorted(directory.glob('*.py'))
+            if path.name not in docs]
+
+
+def select(group: str, kernel: str) -> list[str]:
+    """
+    The tests of a group on a kernel.
+
+    What differs between kernels is also what another one lacks, and is
+    cancelled there.
+    """
+    if group == 'guests':
+        return guest_files()
+    listed = members(group)
+    if group == 'kernel':
+        lacks = [(where, test) for where, test, _ in
+                 explained.read(TESTS / 'cancelled.txt')]
+        listed += [test for where, test in lacks
+                   if where != kernel and (kernel, test) not in lacks]
+    return list(dict.fromkeys(listed))

@@ -1,0 +1,392 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is run again when something changes, and what a stamp is worth."""
+
+import os
+import shutil
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+from workbench import doccommands, groups, qemu, runner, stamps, suite
+from workbench.paths import REPO, build_dir
+from workbench.stamps import State
+from workbench.steps import Failure
+
+ON_QEMU = {'qemu-unit', 'qemu-qtest', 'qemu-tsan', 'coverage', 'fuzz',
+           'workbench', 'docs'}
+ON_KVM = {'avocado-lts', 'avocado-new', 'docs-host', 'docs-kvm'}
+ALL = {*ON_QEMU, *ON_KVM, 'series', 'shellcheck', 'qemu-docs', 'deb'}
+
+# What is changed, and what must run again because of it.  All files of the repo
+# are a part of workbench and docs, whose tests may look anywhere.
+CHANGES = {
+    # The series
+    'patches/qemu-10.0/BASE': {'series', 'deb'},
+    'configs/checkpatch-explained.txt': {'series'},
+    'configs/qemu.options': {*ON_QEMU, *ON_KVM},
+    'configs/qemu.tests': ON_QEMU,
+    # Guests
+    'tests/guest/storm.c': {*ON_KVM, 'deb'},
+    'tests/guest/lib/page.c': {*ON_KVM, 'deb'},
+    'tests/guest/meson.build': {*ON_KVM, 'deb'},
+    'tests/linux/init': ON_KVM,
+    'configs/vm/sw-protected.cfg': ON_KVM,
+    'configs/libvirt/sw-protected.xml': ON_KVM,
+    # Kernels
+    'configs/kernel/kvm.config': {*ON_KVM, 'deb'},
+    'configs/kernel/new/sysctl.config': {'avocado-new', 'docs-host'},
+    'configs/kernel/lts/sysctl.config': {'avocado-lts', 'docs-host',
+                                         'docs-kvm', 'deb'},
+    'tests/kernel/sw-protected-intent.patch': {*ON_KVM, 'deb'},
+    # Tests
+    'tests/avocado/storm.py': ON_KVM,
+    'tests/avocado/conversion.py': {*ON_KVM, 'deb'},
+    'tests/avocado/docs.py': {'docs-kvm'},
+    'tests/avocado/troubleshooting.py': {'docs-kvm'},
+    'tests/avocado/cancelled.txt': ON_KVM,
+    'tests/avocado/groups.txt': ON_KVM,
+    'tests/fuzz/corpus/new': {'fuzz'},
+    'tests/unit/test_plot.py': set(),
+    'tests/deb/test_deb.py': {'deb'},
+    # Scripts, and what they import
+    'scripts/series': {'series'},
+    'scripts/avocado': {*ON_KVM, 'deb'},
+    'scripts/with-kvm': {*ON_KVM, 'deb'},
+    'scripts/demo': {'docs-host'},
+    'scripts/workbench/guest-init': {*ON_KVM, 'shellcheck', 'deb'},
+    'scripts/workbench/emulator.py': {*ON_KVM, 'deb'},
+    'scripts/workbench/trace.py': {*ON_KVM, 'deb'},
+    'scripts/workbench/runner.py': ON_KVM,
+    'scripts/workbench/plot.py': {'docs-host'},
+    'scripts/workbench/coverage.py': {'coverage', 'fuzz'},
+    'scripts/workbench/fuzzing.py': {'fuzz'},
+    'scripts/workbench/deb-build': {'shellcheck', 'deb'},
+    'scripts/workbench/qemu.py': ALL - {'shellcheck'},
+    '.ci/run': {'shellcheck'},
+    # Prose
+    'docs/security.rst': set(),
+    'docs/troubleshooting.rst': {'docs-kvm'},
+    'tests/mutation/faults.toml': set(),
+}
+ANYWHERE = {'workbench', 'docs'}
+
+# The same in QEMU's tree
+QEMU_CHANGES = {
+    'system/memory.c': {*ON_QEMU, *ON_KVM, 'qemu-docs'},
+    'include/new.h': {*ON_QEMU, *ON_KVM, 'qemu-docs'},
+    'tests/qtest/private-memory-test.c': ON_QEMU,
+    'docs/system/private-memory.rst': {'qemu-docs'},
+    'python/qemu/machine.py': {*ON_QEMU, *ON_KVM, 'qemu-docs', 'deb'},
+    'build/config-host.h': {*ON_QEMU, *ON_KVM},
+    'build/qemu-system-x86_64': set(),
+    'MAINTAINERS': set(),
+}
+
+
+class Keys(unittest.TestCase):
+    """In a copy of the repo, and with a small tree of QEMU."""
+
+    @classmethod
+    def setUpClass(cls):
+        def no_sources(top, names):
+            return [name for name in names if name in ('.git', '__pycache__') or
+                    (Path(top) / name / 'meson-info').exists()]
+
+        cls.root = Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
+        cls.repo = cls.root / 'repo'
+        shutil.copytree(REPO, cls.repo, symlinks=True, ignore=no_sources)
+        here = build_dir()
+        cls.build = cls.repo / 'build'
+        info = cls.build / 'meson-info'
+        info.mkdir(parents=True)
+        text = (here / 'meson-info' / 'intro-tests.json').read_text()
+        (info / 'intro-tests.json').write_text(
+            text.replace(str(here), str(cls.build)
+                         ).replace(str(REPO), str(cls.repo)))
+        cls.tree = cls.build / 'qemu'
+        for name in ('VERSION', *QEMU_CHANGES):
+            if name != 'include/new.h':
+                (cls.tree / name).parent.mkdir(parents=True, exist_ok=True)
+                (cls.tree / name).write_text(name)
+        qemu.git(cls.tree, 'init', '--quiet')
+        (cls.tree / '.git' / 'info' / 'exclude').write_text('/build*/\n')
+        for command in (['add', '--all'],
+                        ['commit', '--quiet', '--message=x'],
+                        ['tag', qemu.BASE_TAG]):
+            qemu.git(cls.tree, *command, **qemu.BASE_IDENTITY)
+        cls.pages = [cls.repo / page.relative_to(REPO)
+                     for page in doccommands.PAGES]
+
+    def setUp(self):
+        for patch in (
+                mock.patch.dict(os.environ, QMP_BUILD_DIR=str(self.build)),
+                mock.patch.object(doccommands, 'PAGES', self.pages),
+                mock.patch.object(doccommands, 'REPO', self.repo),
+                mock.patch.object(stamps.packages, 'with_dependencies',
+                                  lambda: iter(['gcc 0']))):
+            patch.start()
+            self.addCleanup(patch.stop)
+        self.before = self.keys()
+
+    def keys(self):
+        tests = stamps.tests(State(repo=self.repo))
+        return {test.name: test.parts() for test in tests if not test.nightly}
+
+    def changed(self, path, text='changed'):
+        """What would run again if this file were changed."""
+        old = path.read_bytes() if path.exists() else None
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes((old or b'') + f'\n{text}\n'.encode())
+        try:
+            after = self.keys()
+        finally:
+            if old is None:
+                path.unlink()
+            else:
+                path.write_bytes(old)
+        return {name for name, parts in after.items()
+                if parts != self.before[name]}
+
+    def test_what_decides_is_known(self):
+        self.assertEqual(set(self.before), ALL)
+        self.assertEqual(set(stamps.INPUTS), ALL)
+        for name, parts in self.before.items():
+            self.assertIsNotNone(parts, name)
+
+    def test_files(self):
+        for name, expected in CHANGES.items():
+            with self.subTest(name):
+                self.assertEqual(
+                    self.changed(self.repo / name, '# changed'),
+                    expected | ANYWHERE)
+
+    def test_qemu(self):
+        for name, expected in QEMU_CHANGES.items():
+            with self.subTest(name):
+                self.assertEqual(self.changed(self.tree / name), expected)
+
+    def test_commands_of_the_pages(self):
+        """A command that changed is run again, prose is not."""
+        page = self.repo / 'docs' / 'developing.rst'
+        for kind, expected in (('host', {'docs-host'}), ('kvm', {'docs-kvm'}),
+                               ('never, why', set())):
+            with self.subTest(kind):
+                block = (f'\n.. run: {kind}\n\n.. code-block:: console\n\n'
+                         '   $ scripts/check --help\n')
+                self.assertEqual(self.changed(page, block),
+                                 expected | ANYWHERE)
+
+    def test_committed_or_not(self):
+        """The same content is the same, wherever it is."""
+        file = self.tree / 'system' / 'memory.c'
+        old = file.read_text()
+        file.write_text('new')
+        uncommitted = self.keys()
+        qemu.git(self.tree, 'commit', '--quiet', '--all', '--message=y',
+                 **qemu.BASE_IDENTITY)
+        self.assertEqual(self.keys(), uncommitted)
+        self.assertNotEqual(uncommitted, self.before)
+        elsewhere = self.root / 'elsewhere'
+        shutil.copytree(self.repo, elsewhere, symlinks=True)
+        listing = elsewhere / 'build' / 'meson-info' / 'intro-tests.json'
+        listing.write_text(listing.read_text().replace(str(self.repo),
+                                                       str(elsewhere)))
+        with mock.patch.dict(os.environ,
+                             QMP_BUILD_DIR=str(elsewhere / 'build')), \
+                mock.patch.object(doccommands, 'PAGES', [
+                    elsewhere / page.relative_to(self.repo)
+                    for page in self.pages]), \
+                mock.patch.object(doccommands, 'REPO', elsewhere):
+            there = {test.name: test.parts()
+                     for test in stamps.tests(State(repo=elsewhere))
+                     if not test.nightly}
+        self.assertEqual(there, uncommitted)
+        file.write_text(old)
+        qemu.git(self.tree, 'commit', '--quiet', '--all', '--message=z',
+                 **qemu.BASE_IDENTITY)
+
+    def test_new_test_of_the_series(self):
+        """Which tests are run is known by what is committed."""
+        file = self.tree / 'tests' / 'qtest' / 'new-test.c'
+        file.write_text('new')
+        uncommitted = self.keys()
+        qemu.git(self.tree, 'add', '--all')
+        qemu.git(self.tree, 'commit', '--quiet', '--message=y',
+                 **qemu.BASE_IDENTITY)
+        self.addCleanup(qemu.git, self.tree, 'reset', '--quiet', '--hard',
+                        'HEAD^')
+        self.assertEqual({name for name, parts in self.keys().items()
+                          if parts != uncommitted[name]}, ON_QEMU)
+
+    def test_machine(self):
+        """Another version of a package is another machine."""
+        with mock.patch.object(stamps.packages, 'with_dependencies',
+                               lambda: iter(['gcc 1'])):
+            after = self.keys()
+        self.assertEqual({name for name, parts in after.items()
+                          if parts != self.before[name]}, ALL)
+
+    def test_command(self):
+        listing = self.build / 'meson-info' / 'intro-tests.json'
+        old = listing.read_text()
+        self.addCleanup(listing.write_text, old)
+        listing.write_text(old.replace('"10"', '"11"'))
+        after = self.keys()
+        self.assertEqual({name for name, parts in after.items()
+                          if parts != self.before[name]}, {'fuzz'})
+
+    def test_input_that_is_gone(self):
+        with self.assertRaisesRegex(Failure, 'no/such does not exist'):
+            State(repo=self.repo).digest('no/such')
+
+
+class Stamps(unittest.TestCase):
+
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        patch = mock.patch.dict(os.environ, XDG_CACHE_HOME=scratch.name)
+        patch.start()
+        self.addCleanup(patch.stop)
+        self.parts = {'one': '1', 'two': '2'}
+
+    def test_kept(self):
+        self.assertIsNone(stamps.find('a', self.parts))
+        self.assertIsNone(stamps.last('a'))
+        stamps.write('a', self.parts, 1.0)
+        self.assertEqual(stamps.find('a', self.parts).seconds, 1.0)
+        self.assertIsNone(stamps.find('b', self.parts))
+        other = self.parts | {'two': '3', 'more': '4'}
+        self.assertIsNone(stamps.find('a', other))
+        self.assertEqual(stamps.last('a').changed(other), ['more', 'two'])
+        stamps.remove('a', self.parts)
+        self.assertIsNone(stamps.find('a', self.parts))
+
+    def test_half_made(self):
+        stamps.write('a', self.parts, 1.0)
+        file, = stamps.directory('a').iterdir()
+        whole = file.read_text()
+        for text in ('', whole[:len(whole) // 2], '{}', '[]',
+                     whole.replace('"1"', '"9"')):
+            with self.subTest(text):
+                file.write_text(text)
+                self.assertIsNone(stamps.find('a', self.parts))
+
+    def test_write_fails(self):
+        with mock.patch.object(Path, 'replace', side_effect=OSError):
+            with self.assertRaises(OSError):
+                stamps.write('a', self.parts, 1.0)
+        self.assertIsNone(stamps.find('a', self.parts))
+        self.assertIsNone(stamps.last('a'))
+
+
+class Suite(unittest.TestCase):
+    """Which tests are run, and what is remembered of them."""
+
+    class Test:
+        def __init__(self, name, parts, nightly=False):
+            self.name, self.suites, self.command = name, ['unit'], []
+            self.state, self.nightly, self.now = None, nightly, parts
+
+        def parts(self):
+            return self.now
+
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        patch = mock.patch.dict(os.environ, XDG_CACHE_HOME=scratch.name)
+        patch.start()
+        self.addCleanup(patch.stop)
+        self.test = self.Test('a', {'one': '1'})
+
+    def remember(self, planned, passed, after=None):
+        result = suite.Result('a', 'unit', passed, False, 2.0, '')
+        with mock.patch.object(suite, 'Test',
+                               lambda *_: after or planned.test):
+            return suite.remember([planned], {'a': result}, None)
+
+    def test_passes_once(self):
+        planned = suite.plan(self.test, True)
+        self.assertIsNone(planned.stamp)
+        self.assertEqual(planned.why, 'has not passed before')
+        self.assertEqual(self.remember(planned, True), [])
+        again = suite.plan(self.test, True)
+        self.assertEqual(again.stamp.seconds, 2.0)
+        self.assertRegex(again.why, 'passed .*, the same since: one')
+        self.assertIsNone(suite.plan(self.test, False).stamp)
+        self.test.now = {'one': '2'}
+        self.assertRegex(suite.plan(self.test, True).why,
+                         'changed since .*: one')
+
+    def test_fails(self):
+        """Also after it passed with just the same."""
+        self.remember(suite.plan(self.test, True), True)
+        self.remember(suite.plan(self.test, False), False)
+        self.assertIsNone(suite.plan(self.test, True).stamp)
+
+    def test_changed_meanwhile(self):
+        after = self.Test('a', {'one': '2'})
+        self.assertEqual(self.remember(suite.plan(self.test, True), True,
+                                       after), ['a'])
+        self.assertIsNone(suite.plan(self.test, True).stamp)
+        self.assertIsNone(suite.plan(after, True).stamp)
+
+    def test_not_run(self):
+        suite.remember([suite.plan(self.test, True)], {}, None)
+        self.assertIsNone(suite.plan(self.test, True).stamp)
+
+    def test_not_known(self):
+        self.remember(suite.plan(self.test, True), True)
+        for unknown in (self.Test('a', None), self.Test('a', {}, nightly=True)):
+            self.assertIsNone(suite.plan(unknown, True).stamp)
+        with mock.patch.dict(os.environ, QMP_QEMU_BINARY='/other'):
+            self.assertIsNone(suite.plan(self.test, True).stamp)
+
+    def test_nightly(self):
+        """What takes hours is not for the day, and not for want of a suite."""
+        def names(*arguments):
+            return {test.name for test in suite.wanted(None, *arguments)}
+
+        nightly = {'fuzz-long', 'mutation', 'bisect'}
+        self.assertEqual(names([], False), ALL)
+        self.assertEqual(names([], True), ALL | nightly)
+        self.assertEqual(names(['series'], False), {'series'})
+        self.assertEqual(names(['fuzz'], True), {'fuzz', 'fuzz-long'})
+
+    def test_slowest(self):
+        output = ('ok           9.5 s  storm.py:Storm.test_storm\n'
+                  ' 1/20 qemu:qtest+qtest-x86_64 / qtest-x86_64/a-test   '
+                  'OK      7.25s   3 subtests passed\n'
+                  ' 2/20 test-b   OK      0.10s\n')
+        result = suite.Result('x', 'unit', True, False, 20.0, output)
+        self.assertEqual(list(result.tests()),
+                         [(9.5, 'x: storm.py:Storm.test_storm'),
+                          (7.25, 'x: qtest-x86_64/a-test'),
+                          (0.1, 'x: test-b')])
+
+
+class Groups(unittest.TestCase):
+
+    def test_each_exists(self):
+        """What groups.txt names is there."""
+        for group in ('docs', 'kernel'):
+            for name in groups.members(group):
+                with self.subTest(name):
+                    self.assertTrue(runner.load(str(groups.TESTS / name)))
+
+    def test_each_test_is_in_one(self):
+        files = {path.name for path in groups.TESTS.glob('*.py')}
+        self.assertEqual(files, {*groups.select('guests', 'lts'),
+                                 *groups.select('docs', 'lts')})
+
+    def test_each_test_runs_somewhere(self):
+        """What one kernel cannot run, another one does."""
+        excused = runner.may_be_cancelled('lts')
+        self.assertTrue(excused)
+        there = groups.select('kernel', 'new')
+        self.assertEqual(set(excused) - set(there), set())
+
+
+if __name__ == '__main__':
+    unittest.main()
