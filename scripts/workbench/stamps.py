@@ -245,7 +245,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
                  'docs/troubleshooting.rst', 'Linux lts'),
     'deb': ("Debian's source package", 'patches', 'scripts/build-deb',
             'scripts/workbench/deb-build', 'scripts/avocado', "QEMU's Python", 'tests/guest',
-            'the emulated machine', 'tests/avocado/conversion.py', 'Linux lts'),
+            'the emulated machine', 'tests/avocado/guests.py', 'Linux lts'),
 }
 
 

@@ -41,7 +41,7 @@ CHANGES = {
     'tests/kernel/sw-protected-intent.patch': {*ON_KVM, 'deb'},
     # Tests
     'tests/avocado/storm.py': ON_KVM,
-    'tests/avocado/conversion.py': {*ON_KVM, 'deb'},
+    'tests/avocado/guests.py': {*ON_KVM, 'deb'},
     'tests/avocado/docs.py': {'docs-kvm'},
     'tests/avocado/troubleshooting.py': {'docs-kvm'},
     'tests/avocado/cancelled.txt': ON_KVM,
