@@ -6,16 +6,27 @@ import subprocess
 from .apt import Apt, codename
 from .steps import Bar, Failure, step
 
+# Libraries that QEMU is configured with (configs/qemu.options)
+QEMU_LIBRARIES = (
+    'libaio-dev', 'libbpf-dev', 'libcap-ng-dev', 'libcapstone-dev',
+    'libfdt-dev', 'libfuse3-dev', 'libglib2.0-dev', 'libgnutls28-dev',
+    'libjpeg-dev', 'libncurses-dev', 'libnuma-dev', 'libpixman-1-dev',
+    'libpng-dev', 'libsasl2-dev', 'libseccomp-dev', 'libslirp-dev',
+    'libspice-protocol-dev', 'libspice-server-dev', 'liburing-dev',
+    'libusb-1.0-0-dev', 'libusbredirparser-dev', 'libvdeplug-dev',
+    'libzstd-dev', 'nettle-dev', 'zlib1g-dev',
+)
 # Of this release
 PACKAGES = (
     'bc', 'bison', 'bzip2', 'ccache', 'clang', 'flex', 'furo', 'gcc', 'gcovr',
     'git', 'graphviz', 'ipxe-qemu', 'libc6-dev', 'libclang-rt-dev',
-    'libelf-dev', 'libfdt-dev', 'libglib2.0-dev', 'libnuma-dev',
-    'libvirt-clients', 'libvirt-daemon', 'libvirt-daemon-driver-qemu', 'llvm',
-    'make', 'mmdebstrap', 'ninja-build', 'patch', 'perl', 'pkg-config',
-    'python3', 'python3-matplotlib', 'python3-setuptools', 'python3-sphinx',
-    'python3-sphinx-rtd-theme', 'python3-venv', 'qemu-system-x86', 'seabios',
-    'shellcheck', 'xz-utils', 'zstd',
+    'libelf-dev', 'libvirt-clients', 'libvirt-daemon',
+    'libvirt-daemon-driver-qemu', 'llvm', 'make', 'mmdebstrap', 'ninja-build',
+    'patch', 'perl', 'pkg-config', 'python3', 'python3-matplotlib',
+    'python3-setuptools', 'python3-sphinx', 'python3-sphinx-rtd-theme',
+    'python3-venv', 'qemu-system-x86', 'seabios', 'shellcheck', 'swtpm',
+    'xz-utils', 'zstd',
+    *QEMU_LIBRARIES,
 )
 # QEMU 10.0 needs newer ones than this release has
 BACKPORTS = ('meson', 'python3-pycotap')

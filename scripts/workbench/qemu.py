@@ -13,7 +13,9 @@ from .paths import REPO, SERIES, build_dir, digest
 from .sources import QEMU_SERIES, qemu_tarball
 from .steps import Bar, Failure, ninja_progress, run, run_logged, step
 
+# How QEMU is configured: as it is used, and for the builds with instruments
 OPTIONS = REPO / 'configs' / 'qemu.options'
+SMALL_OPTIONS = REPO / 'configs' / 'qemu-small.options'
 EXISTING_TESTS = REPO / 'configs' / 'qemu.tests'
 BASE_TAG = 'qemu-base'
 BASE_VERSION = SERIES / 'BASE'      # what the series was exported against
@@ -209,15 +211,15 @@ def check_version(tree: Path) -> None:
                       f'{QEMU_SERIES}.x: take a {QEMU_SERIES}.x tree')
 
 
-def options() -> list[str]:
-    return [line for line in OPTIONS.read_text().splitlines()
+def options(file: Path = OPTIONS) -> list[str]:
+    return [line for line in file.read_text().splitlines()
             if line and not line.startswith('#')]
 
 
-def configure(tree: Path, build: Path, *extra: str,
+def configure(tree: Path, build: Path, *extra: str, file: Path = OPTIONS,
               compiler: str = 'gcc') -> None:
     """Configure QEMU in `build` unless that is done, and done the same way."""
-    wanted = digest([OPTIONS, str(tree), *extra, compiler])
+    wanted = digest([file, str(tree), *extra, compiler])
     stamp = build / 'configured'
     if stamp.exists() and stamp.read_text() == wanted:
         return
@@ -225,7 +227,8 @@ def configure(tree: Path, build: Path, *extra: str,
     build.mkdir(parents=True)
     run('Configure QEMU', [tree / 'configure', '--python=/usr/bin/python3',
                            f'--cc=ccache {compiler}',
-                           f'--host-cc=ccache {compiler}', *options(), *extra],
+                           f'--host-cc=ccache {compiler}', *options(file),
+                           *extra],
         cwd=build, log=f'{build.name}-configure', env=environment(tree))
     link_firmware(build)
     stamp.write_text(wanted)
