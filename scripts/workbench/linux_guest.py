@@ -36,7 +36,7 @@ class LinuxGuest(ConsoleMachine):
         self.add_args(
             '-smp', str(cpus), '-kernel', os.environ[KERNEL],
             '-append', 'console=ttyS0 quiet panic=-1 root=host '
-            f'rootfstype=virtiofs rw init={INIT} memhp_default_state=online_movable',
+            f'rootfstype=virtiofs rw init="{INIT}" memhp_default_state=online_movable',
             '-chardev', f'socket,id=fs0,path={self._socket}',
             '-device', 'vhost-user-fs-pci,chardev=fs0,tag=host',
             '-no-reboot', *arguments)
