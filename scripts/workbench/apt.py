@@ -204,7 +204,7 @@ class Apt:
         found = subprocess.run(
             ['apt-cache', *self.options(), 'pkgnames', prefix], check=True,
             capture_output=True, text=True).stdout.split()
-        return sorted(found, reverse=True, key=lambda name: _VersionKey(
+        return sorted(found, reverse=True, key=lambda name: VersionKey(
             name.removeprefix(prefix)))
 
     def versions(self, package: str, source: bool) -> list[str]:
@@ -219,16 +219,16 @@ class Apt:
         text = subprocess.run(command, check=True, capture_output=True,
                               text=True).stdout
         found = set(re.findall(pattern, text, flags=re.M))
-        return sorted(found, key=_VersionKey, reverse=True)
+        return sorted(found, key=VersionKey, reverse=True)
 
 
-class _VersionKey:
+class VersionKey:
     """Order versions as dpkg does."""
 
     def __init__(self, version: str) -> None:
         self.version = version
 
-    def __lt__(self, other: '_VersionKey') -> bool:
+    def __lt__(self, other: 'VersionKey') -> bool:
         return not subprocess.run(['dpkg', '--compare-versions', self.version,
                                    'lt', other.version],
                                   check=False).returncode

@@ -49,7 +49,7 @@ METADATA_LIMIT = 34     # MiB, of 1 TiB
 
 
 def stock_tree() -> Tree:
-    return Tree(build_dir() / 'bench-stock')
+    return Tree(qemu.place('bench-stock'))
 
 
 def build_stock() -> Path:

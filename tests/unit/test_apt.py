@@ -4,7 +4,9 @@
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
+from workbench import sources
 from workbench.apt import Source, derive, parse_deb822, parse_one_line, \
     system_sources
 from workbench.steps import Failure
@@ -59,6 +61,20 @@ class Parse(unittest.TestCase):
             (etc / 'sources.list.d' / 'x.sources').write_text(DEB822)
             (etc / 'sources.list.d' / 'x.sources.save').write_text(DEB822)
             self.assertEqual(len(system_sources(etc)), 4)
+
+
+class Cached(unittest.TestCase):
+
+    def test_newest(self):
+        with tempfile.TemporaryDirectory() as directory, \
+                mock.patch.object(sources, 'cache_dir',
+                                  return_value=Path(directory)):
+            for version in ('6.12.118-1', '6.12.94-1'):
+                package = Path(directory) / 'sources' / f'linux-lts_{version}'
+                package.mkdir(parents=True)
+                (package / 'linux.deb').touch()
+            self.assertEqual(sources.linux_package('lts').parent.name,
+                             'linux-lts_6.12.118-1')
 
 
 class Derive(unittest.TestCase):
