@@ -13,7 +13,7 @@ import time
 import unittest
 from pathlib import Path
 
-from workbench.paths import REPO, build_dir
+from workbench.paths import REPO
 
 LIMIT = 240             # seconds, for one start
 PLACES = ('/tmp', '/var/tmp', '/run', '/dev/shm')
@@ -54,23 +54,6 @@ class Anywhere(unittest.TestCase):
                                  'of this clone\n')
                 self.assertEqual((repo / 'build' / 'message').read_text(),
                                  'kept\n')
-
-
-class Other(unittest.TestCase):
-    """A KVM with something missing."""
-
-    def test_no_software_protected_vm(self):
-        result = subprocess.run(
-            [REPO / 'scripts' / 'with-kvm', '--append', 'kvm.tdp_mmu=0', '--',
-             build_dir() / 'bin' / 'qemu-system-x86_64', '-accel', 'kvm',
-             '-nodefaults', '-display', 'none', '-object',
-             'sw-protected-vm,id=cgs0', '-machine',
-             'q35,confidential-guest-support=cgs0'],
-            timeout=LIMIT, text=True, stdin=subprocess.DEVNULL,
-            capture_output=True, check=False)
-        self.assertEqual(result.returncode, 1, result.stderr)
-        self.assertIn('KVM does not offer software-protected VMs',
-                      result.stderr)
 
 
 class Terminal(unittest.TestCase):
