@@ -8,8 +8,9 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from workbench import emulator, nested
+from workbench import emulator, libvirt, linux_guest, nested
 from workbench.emulator import Machine
+from workbench.steps import Failure
 
 
 class Nested(unittest.TestCase):
@@ -101,6 +102,36 @@ class Settings(unittest.TestCase):
         self.assertNotIn('no name', text)
         self.assertIn('export LC_TIME=C\n', text)
         self.assertIn("""export QMP_X='it'"'"'s'\n""", text)
+
+
+class LibvirtsUser(unittest.TestCase):
+
+    def test_is_added_once(self):
+        with tempfile.TemporaryDirectory() as directory:
+            etc = Path(directory)
+            for name in ('passwd', 'group'):
+                (etc / name).write_text('root:x:0:0::/root:/bin/sh')
+            for _ in range(2):
+                libvirt.add_user(etc)
+            for name in ('passwd', 'group'):
+                users = [line.split(':')[0] for line in
+                         (etc / name).read_text().splitlines()]
+                self.assertEqual(users, ['root', 'libvirt-qemu'])
+
+
+class Virtiofsd(unittest.TestCase):
+
+    def test_newer_one_first(self):
+        with tempfile.TemporaryDirectory() as directory:
+            new, old = Path(directory) / 'new', Path(directory) / 'old'
+            with mock.patch.object(linux_guest, 'DAEMONS',
+                                   {new: ('--a',), old: ('-o', 'a')}):
+                with self.assertRaises(Failure):
+                    linux_guest.daemon(Path('/s'))
+                for program, options in ((old, ['-o', 'a']), (new, ['--a'])):
+                    program.touch()
+                    self.assertEqual(linux_guest.daemon(Path('/s')),
+                                     [program, '--socket-path=/s', *options])
 
 
 if __name__ == '__main__':
