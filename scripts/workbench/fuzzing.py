@@ -18,6 +18,9 @@ CORPORA = {
     'private-memory': REPO / 'tests' / 'fuzz' / 'corpus',
     'private-memory-access': REPO / 'tests' / 'fuzz' / 'corpus-access',
 }
+# Per cent of the edges of the new files that must be reached.  The corpus alone
+# reaches more; a target that does nothing does not.
+EDGES = 30
 LONGEST = 256           # bytes: the target takes no more steps
 
 
@@ -34,6 +37,17 @@ class Result:
         if not (runs and speed):
             raise Failure('the fuzzer did not say how far it came')
         return cls(int(runs[1]), int(speed[1]))
+
+
+def check(result: Result, inputs: int, files: coverage.Covered) -> None:
+    """Failure if what ran was no fuzzing."""
+    if result.runs < inputs:
+        raise Failure(f'{result.runs} inputs were run, fewer than the {inputs} '
+                      'of the corpus: give it more --seconds')
+    if 100 * files.branches < EDGES * files.all_branches:
+        raise Failure(f'{files.branches} of {files.all_branches} edges of the '
+                      f'new files were reached, less than {EDGES} %: does the '
+                      'target do anything?')
 
 
 def fuzzer(build: Path, target: str, *arguments: str) -> list[str]:
@@ -70,10 +84,11 @@ def fuzz(target: str, seconds: int, keep: bool) -> int:
                       f'scripts/fuzz --target {target} --input with it') from None
     result = Result.parse(
         (build_dir() / 'logs' / 'fuzz.log').read_text(errors='replace'))
-    files = coverage.measure(tree, build)
+    covered = coverage.total(coverage.measure(tree, build))
     print(table([['inputs', 'per second', 'edges of the new files', ''],
                  [str(result.runs), str(result.per_second),
-                  *coverage.total(files).row()[3:]]]))
+                  *covered.row()[3:]]]))
+    check(result, len(list(corpus.iterdir())), covered)
     if keep:
         step('Keep the inputs that are needed',
              lambda bar: minimize(build, target, bar, inputs))
