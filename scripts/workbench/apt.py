@@ -97,37 +97,59 @@ def system_sources(etc: Path = SYSTEM_ETC) -> list[Source]:
     return found
 
 
-def derive(sources: list[Source], codename: str, suite: str) -> list[Source]:
-    """
-    The sources that give `suite` where the machine's own give `codename`.
+KEYRING = (('Signed-By', '/usr/share/keyrings/debian-archive-keyring.gpg'),)
+# For a machine that has another distribution
+DEBIAN = 'http://deb.debian.org/debian'
 
+
+@dataclass(frozen=True)
+class Host:
+    """The distribution that this machine has."""
+    distribution: str       # 'debian'
+    version: str            # '12'; '' for one that has none
+    codename: str
+    name: str               # for people
+
+
+def host(file: Path = Path('/etc/os-release')) -> Host:
+    text = file.read_text() if file.exists() else ''
+    said = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', text, flags=re.M))
+    return Host(said.get('ID', ''), said.get('VERSION_ID', ''),
+                said.get('VERSION_CODENAME', ''),
+                said.get('PRETTY_NAME', 'this system'))
+
+
+def derive(sources: list[Source], machine: Host, suite: str) -> list[Source]:
+    """
+    The sources that give `suite`.
+
+    Suites of Debian are taken from where a Debian machine has its own from.
     With a release's name come its -updates and -security if the machine has
     its own; a suite such as bookworm-backports comes alone.
     """
+    codename = machine.codename
+    if machine.distribution != 'debian' and \
+            not (codename and suite.startswith(codename)):
+        codename = 'stable'
+        sources = [Source(DEBIAN + part, codename + name, 'main', KEYRING)
+                   for part, name in (('', ''), ('', '-updates'),
+                                      ('-security', '-security'))]
     own = [source for source in sources if source.suite == codename and
            'main' in source.components.split()]
     if not own:
         raise Failure(f"no entry for '{codename}' in {SYSTEM_ETC}: add the "
                       "release's own entry to sources.list")
-    found = [replace(source, suite=suite, components='main')
+    components = 'main universe' if codename == machine.codename and \
+        machine.distribution == 'ubuntu' else 'main'
+    found = [replace(source, suite=suite, components=components)
              for source in own[:1]]
     if '-' not in suite:
         for part in ('-updates', '-security'):
-            found += [replace(source, suite=suite + part, components='main')
+            found += [replace(source, suite=suite + part,
+                              components=components)
                       for source in sources if source.suite == codename + part
                       ][:1]
     return found
-
-
-def codename() -> str:
-    """This machine's Debian release; Failure if it is not a known one."""
-    text = Path('/etc/os-release').read_text()
-    release = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', text, flags=re.M))
-    if release.get('ID') != 'debian' or release.get('VERSION_ID') != '12':
-        raise Failure(f"{release.get('PRETTY_NAME', 'this system')} is not "
-                      'supported: use Debian 12 (a container or a chroot will '
-                      'do)')
-    return release['VERSION_CODENAME']
 
 
 def as_root() -> list[str]:
@@ -187,7 +209,7 @@ class Apt:
         """Fetch the indexes of the suites."""
         sources = system_sources()
         stanzas = [source.stanza() for suite in self.suites
-                   for source in derive(sources, codename(), suite)]
+                   for source in derive(sources, host(), suite)]
         (self.home / 'lists' / 'partial').mkdir(parents=True, exist_ok=True)
         (self.home / 'archives' / 'partial').mkdir(parents=True, exist_ok=True)
         (self.home / 'this.sources').write_text('\n'.join(stanzas))
@@ -204,7 +226,7 @@ class Apt:
         found = subprocess.run(
             ['apt-cache', *self.options(), 'pkgnames', prefix], check=True,
             capture_output=True, text=True).stdout.split()
-        return sorted(found, reverse=True, key=lambda name: _VersionKey(
+        return sorted(found, reverse=True, key=lambda name: VersionKey(
             name.removeprefix(prefix)))
 
     def versions(self, package: str, source: bool) -> list[str]:
@@ -219,16 +241,16 @@ class Apt:
         text = subprocess.run(command, check=True, capture_output=True,
                               text=True).stdout
         found = set(re.findall(pattern, text, flags=re.M))
-        return sorted(found, key=_VersionKey, reverse=True)
+        return sorted(found, key=VersionKey, reverse=True)
 
 
-class _VersionKey:
+class VersionKey:
     """Order versions as dpkg does."""
 
     def __init__(self, version: str) -> None:
         self.version = version
 
-    def __lt__(self, other: '_VersionKey') -> bool:
+    def __lt__(self, other: 'VersionKey') -> bool:
         return not subprocess.run(['dpkg', '--compare-versions', self.version,
                                    'lt', other.version],
                                   check=False).returncode

@@ -51,7 +51,7 @@ METADATA_LIMIT = 34     # MiB, of 1 TiB
 
 
 def unpatched_tree() -> Tree:
-    return Tree(build_dir() / 'bench-stock')
+    return Tree(qemu.place('bench-stock'))
 
 
 def build_unpatched() -> Path:

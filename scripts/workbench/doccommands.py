@@ -25,8 +25,9 @@ the block names the test that runs it:
 host        scripts/docs --check commands, on this machine
 kvm         tests/avocado/docs.py, on a KVM that has private memory
 covered-by TEST
-            a test of tests/meson.build, or a file of tests or scripts, that
-            runs the same words
+            a test of tests/meson.build that is this command; or a script that
+            has it in a line; or a page on which it is run; or a file of tests
+            that runs it, see documented.py
 never, WHY  no test, because it takes too long; but the options are checked
 
 One shell for each kind runs the commands of a page in order.  A command must
@@ -46,9 +47,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import dropwhile
 from pathlib import Path
 from typing import TextIO
 
+from .documented import commands_of
 from .paths import REPO, build_dir
 from .steps import Failure
 
@@ -162,15 +165,30 @@ def blocks(page: Path, wrong: list[str]) -> Iterator[Block]:
             yield Block(where, kind, detail, commands)
 
 
-def covering(name: str) -> str | None:
-    """What the test of this name runs."""
+def argv(command: str) -> list[str]:
+    """A command's words, without a comment or the shell's own exec."""
+    words = shlex.split(command, comments=True)
+    return words[1:] if words[:1] == ['exec'] else words
+
+
+def covering(name: str) -> list[list[str]] | None:
+    """Commands that the test of this name runs; None if there is none."""
     path = REPO / name
+    if path in PAGES:
+        return [argv(command.text) for block in blocks(path, [])
+                if block.kind in ('host', 'kvm') for command in block.commands]
+    if path.suffix == '.py' and path.is_file():
+        return [argv(command) for command in commands_of(path)]
     if path.is_file():
-        return path.read_text()
+        return [argv(line) for line in path.read_text().splitlines()]
     tests = json.loads((build_dir() / 'meson-info' / 'intro-tests.json')
                        .read_text())
-    return next((' '.join(test['cmd']) for test in tests
-                 if test['name'] == name), None)
+    commands = [[os.path.normpath(word).removeprefix(f'{REPO}/')
+                 if word.startswith('/') else word for word in test['cmd']]
+                for test in tests if test['name'] == name]
+    # In front of ours there may be a program that runs it
+    return [list(dropwhile(lambda word: not word.startswith('scripts/'),
+                           command)) for command in commands] or None
 
 
 @cache
@@ -183,7 +201,7 @@ def help_of_program(*words: str) -> str:
 def help_of(command: str) -> str:
     """What a script of ours says of itself, and of the part of it that is
     meant."""
-    words = shlex.split(command)
+    words = argv(command)
     if not words[0].startswith('scripts/'):
         return ''
     parts = [words[0:1]]
@@ -192,34 +210,28 @@ def help_of(command: str) -> str:
     return ''.join(help_of_program(*part) for part in parts)
 
 
-def check_command(where: str, command: str, known: str,
-                  never: bool = False) -> list[str]:
-    """Words of a command that the test that runs it does not have, nor the
-    program."""
+def check_options(where: str, command: str) -> list[str]:
+    """Options of a command of ours that its program does not have."""
     options = help_of(command)
-    words = shlex.split(command)
-    if never:
-        # Values may be any, but options must exist
-        words = [word for word in words if word.startswith('-')]
-        if not options:
-            return [f'{where}: {command!r} is not a command in scripts/']
-    return [f'{where}: neither the test nor --help has {word!r} of '
-            f'{command!r}' for word in words
-            if word.partition('=')[0] not in known + options]
+    if not options:
+        return [f'{where}: {command!r} is not a command in scripts/']
+    return [f'{where}: --help does not have {word!r} of {command!r}'
+            for word in argv(command) if word.startswith('-')
+            and word.partition('=')[0] not in options]
 
 
 def check_block(block: Block) -> list[str]:
     """What is wrong with a block that is not run."""
-    never = block.kind == 'never'
-    known = '' if never else covering(block.detail)
-    if known is None:
+    if block.kind == 'never':
+        if not block.detail:
+            return [f'{block.where}: say after "never," why it is never run']
+        return [wrong for command in block.commands
+                for wrong in check_options(block.where, command.text)]
+    run = covering(block.detail)
+    if run is None:
         return [f'{block.where}: there is no test {block.detail!r}']
-    if never and not block.detail:
-        return [f'{block.where}: say after "never," why it is never run']
-    wrong = []
-    for command in block.commands:
-        wrong += check_command(block.where, command.text, known, never)
-    return wrong
+    return [f'{block.where}: {block.detail} does not run {command.text!r}'
+            for command in block.commands if argv(command.text) not in run]
 
 
 def check_text(page: Path) -> list[str]:
@@ -227,7 +239,7 @@ def check_text(page: Path) -> list[str]:
     wrong = []
     for text in re.findall(r'``(scripts/[\w-]+\s.+?)``', page.read_text(),
                            flags=re.DOTALL):
-        wrong += check_command(page.name, text, '', never=True)
+        wrong += check_options(page.name, text)
     return wrong
 
 

@@ -2,34 +2,49 @@
 """
 An emulated machine with KVM and private memory, on this machine's own files.
 
-The distribution's QEMU emulates a CPU with AMD's nested virtualisation and
-boots the project's kernel on the machine's root file system; see
-guest-init for its first process.
+The distribution's QEMU emulates a CPU with AMD's nested virtualisation, or uses
+this machine's KVM if that nests.  It boots the project's kernel on the machine's
+root file system; see guest-init for its first process.
 """
 
 import os
 import selectors
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import time
-from collections.abc import Sequence
+import tty
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from . import nested
 from .kernel import bzimage
+from .paths import REPO, cache_dir
 from .steps import Failure
 
-EMULATOR = '/usr/bin/qemu-system-x86_64'
 INIT = Path(__file__).with_name('guest-init')
 PORTS = ('stdin', 'stdout', 'stderr', 'status')
 TIMED_OUT = 124         # as timeout(1)
 IOMMU_DEVICE = '0000:00:10.0'
 LINES_ON_FAILURE = 20
+END_KEY = b'\x1d'       # Ctrl-], as of telnet
+
+# Where guest-init mounts something, and so hides what was there
+HIDDEN = ('/dev', '/run', '/tmp', '/var/tmp')
+
+# What the command's environment takes over from here; no secrets of the user's
+ENVIRONMENT = {
+    'HOME', 'LANG', 'LANGUAGE', 'LOGNAME', 'PATH', 'PYTHONDONTWRITEBYTECODE',
+    'PYTHONPATH', 'SHELL', 'TERM', 'TZ', 'USER', 'XDG_CACHE_HOME'}
+ENVIRONMENT_PREFIXES = ('LC_', 'QMP_', 'WITH_KVM_')
 
 
 @dataclass
@@ -41,13 +56,22 @@ class Machine:
     iommu: bool = False                 # with an edu device behind it
     kernel: str = 'lts'                 # one of sources.KERNELS
     append: list[str] = field(default_factory=list)     # kernel parameters
+    terminal: bool = False              # the command has one
 
     @cached_property
     def image(self) -> Path:
         """The kernel's image, built if need be."""
         return bzimage(self.kernel)
 
-    def arguments(self, run: Path, sockets: dict[str, int]) -> list[str]:
+    @staticmethod
+    def processor() -> list[str]:
+        """This machine's own CPU if KVM can give it, or an emulated one."""
+        if nested.usable():
+            return ['-accel', 'kvm', '-cpu', 'host']
+        return ['-accel', 'tcg,thread=multi', '-cpu', 'EPYC,+svm,+npt']
+
+    def arguments(self, run: Path, init: Path,
+                  sockets: dict[str, int]) -> list[str]:
         def export(path: str | Path, tag: str, *options: str) -> str:
             escaped = str(path).replace(',', ',,')
             return ','.join(['local', f'path={escaped}', f'mount_tag={tag}',
@@ -57,13 +81,11 @@ class Machine:
         parameters = [
             'console=ttyS0', 'panic=-1', 'quiet', 'rootfstype=9p', 'root=root',
             'rootflags=trans=virtio,version=9p2000.L,cache=loose,msize=512000',
-            'ro', f'init={INIT}', 'kvm.sw_protected_intent=1',
-            f'with_kvm_share={self.share}', f'with_kvm_run={run}',
+            'ro', f'init={init}', 'kvm.sw_protected_intent=1', 'with_kvm=1',
             *self.append]
         result = [
-            EMULATOR, '-no-user-config', '-nodefaults', '-no-reboot',
-            '-display', 'none', '-accel', 'tcg,thread=multi',
-            '-cpu', 'EPYC,+svm,+npt', '-m', self.memory,
+            nested.EMULATOR, '-no-user-config', '-nodefaults', '-no-reboot',
+            '-display', 'none', *self.processor(), '-m', self.memory,
             # guest-init keeps the command off the first one
             '-smp', str(self.cpus + 1), '-kernel', str(self.image),
             '-serial', f'file:{run}/console.log',
@@ -71,6 +93,10 @@ class Machine:
             '-device', 'virtio-serial-pci',
             '-virtfs', export('/', 'root', 'readonly=on'),
             '-virtfs', export(self.share, 'share')]
+        if self.terminal:
+            # Before the ports, so that it is there when they are
+            result += ['-chardev', f'socket,id=tty,fd={sockets["tty"]}',
+                       '-device', 'virtconsole,chardev=tty,nr=5']
         for number, port in enumerate(PORTS, start=1):
             result += ['-chardev', f'socket,id={port},fd={sockets[port]}',
                        '-device', f'virtserialport,chardev={port},nr={number}']
@@ -92,16 +118,70 @@ export WITH_KVM_DEVICE={IOMMU_DEVICE}
 '''
 
 
+def environment() -> dict[str, str]:
+    """What of this process's environment the command gets."""
+    return {name: value for name, value in os.environ.items()
+            if name in ENVIRONMENT or
+            name.startswith(ENVIRONMENT_PREFIXES) and name.isidentifier()}
+
+
 def command_script(command: Sequence[str], machine: Machine) -> str:
     """A shell script that runs `command` as it would run here."""
     lines = [f'export {name}={shlex.quote(value)}'
-             for name, value in os.environ.items() if name.isidentifier()]
+             for name, value in environment().items()]
     lines.append(f'export WITH_KVM_KERNEL={shlex.quote(str(machine.image))}')
     if machine.iommu:
         lines.append(BIND_EDU)
+    if machine.terminal:
+        size = os.get_terminal_size()
+        lines.append(f'stty rows {size.lines} columns {size.columns}')
     lines += [f'cd {shlex.quote(os.getcwd())} || exit 1',
               f'exec {shlex.join(command)}', '']
     return '\n'.join(lines)
+
+
+def kept() -> list[Path]:
+    """Directories that are needed and would be hidden."""
+    found: list[Path] = []
+    for path in sorted({REPO, cache_dir().resolve(), Path.cwd()}):
+        if any(path.is_relative_to(where) and str(path) != where
+               for where in HIDDEN) and \
+                not any(path.is_relative_to(other) for other in found):
+            found.append(path)
+    return found
+
+
+def settings(machine: Machine, run: Path) -> str:
+    """What guest-init has to know, as a shell script that it reads: a kernel
+    parameter could not have spaces in it."""
+    return '\n'.join([
+        f'share={shlex.quote(str(machine.share))}',
+        f'run={shlex.quote(str(run))}',
+        f'terminal={"yes" if machine.terminal else ""}',
+        'for_each_kept() {', '    :',
+        *(f'    "$@" {shlex.quote(str(path))}' for path in kept()), '}', ''])
+
+
+@contextmanager
+def init_files(machine: Machine, run: Path) -> Iterator[Path]:
+    """The first program and its settings, where the kernel finds them: their
+    own directory may be hidden, or have a name that is no kernel parameter."""
+    with tempfile.TemporaryDirectory(prefix='with-kvm-', dir='/tmp') as place:
+        init = Path(place) / INIT.name
+        shutil.copy(INIT, init)
+        init.with_name('settings').write_text(settings(machine, run))
+        yield init
+
+
+@contextmanager
+def raw_terminal() -> Iterator[None]:
+    """Keys go to the machine as they are."""
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        tty.setraw(sys.stdin)
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 class Relay:
@@ -111,7 +191,9 @@ class Relay:
         self.sockets = sockets
         self.status = b''
         self.selector = selectors.DefaultSelector()
-        for port in ('stdout', 'stderr', 'status'):
+        self.input = 'tty' if 'tty' in sockets else 'stdin'
+        self.outputs = ['stdout', 'stderr', *sockets.keys() & {'tty'}]
+        for port in (*self.outputs, 'status'):
             self.selector.register(sockets[port], selectors.EVENT_READ, port)
         try:
             self.selector.register(sys.stdin, selectors.EVENT_READ, 'stdin')
@@ -139,11 +221,13 @@ class Relay:
         for key, _ in self.selector.select(limit):
             if key.data == 'stdin':
                 data = os.read(sys.stdin.fileno(), 65536)
+                if self.input == 'tty' and END_KEY in data:
+                    raise KeyboardInterrupt
                 if data:
-                    self.sockets['stdin'].sendall(data)
+                    self.sockets[self.input].sendall(data)
                 else:
                     self.selector.unregister(sys.stdin)
-                    self.sockets['stdin'].shutdown(socket.SHUT_WR)
+                    self.sockets[self.input].shutdown(socket.SHUT_WR)
                 continue
             data = self.sockets[key.data].recv(65536)
             if not data:
@@ -158,7 +242,7 @@ class Relay:
 
     def drain(self) -> None:
         """Print what had been written when the status came."""
-        for port in ('stdout', 'stderr'):
+        for port in self.outputs:
             self.sockets[port].setblocking(False)
             try:
                 while data := self.sockets[port].recv(65536):
@@ -167,7 +251,7 @@ class Relay:
                 pass
 
     def _print(self, port: str, data: bytes) -> None:
-        stream = getattr(sys, port).buffer
+        stream = (sys.stderr if port == 'stderr' else sys.stdout).buffer
         stream.write(data)
         stream.flush()
 
@@ -179,15 +263,17 @@ def run(machine: Machine, command: Sequence[str],
 
     Returns its exit status, TIMED_OUT if it took more than `limit` seconds.
     """
+    machine.terminal = sys.stdin.isatty() and sys.stdout.isatty()
     runs = machine.share / 'with-kvm'
     runs.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=runs) as directory:
+    with tempfile.TemporaryDirectory(dir=runs) as directory, \
+            init_files(machine, Path(directory)) as init:
         script = Path(directory) / 'command'
         script.write_text(command_script(command, machine))
         ours, theirs = {}, {}
-        for port in PORTS:
+        for port in (*PORTS, *(['tty'] if machine.terminal else [])):
             ours[port], theirs[port] = socket.socketpair()
-        arguments = machine.arguments(Path(directory), {
+        arguments = machine.arguments(Path(directory), init, {
             port: end.fileno() for port, end in theirs.items()})
         with (Path(directory) / 'emulator.log').open('wb') as log, \
             subprocess.Popen(arguments, stdin=subprocess.DEVNULL,
@@ -199,7 +285,8 @@ def run(machine: Machine, command: Sequence[str],
             try:
                 signal.signal(signal.SIGTERM, _end)
                 signal.signal(signal.SIGHUP, _end)
-                return _wait(Relay(ours), limit, Path(directory))
+                with raw_terminal() if machine.terminal else nullcontext():
+                    return _wait(Relay(ours), limit, Path(directory))
             finally:
                 emulator.kill()
 

@@ -18,6 +18,9 @@ CORPORA = {
     'private-memory': REPO / 'tests' / 'fuzz' / 'corpus',
     'private-memory-access': REPO / 'tests' / 'fuzz' / 'corpus-access',
 }
+# Per cent of the edges of the new files that must be reached.  The corpus alone
+# reaches more; a target that does nothing does not.
+EDGES = 30
 LONGEST = 256           # bytes: the target takes no more steps
 
 
@@ -37,6 +40,17 @@ class Result:
         return cls(int(runs[1]), int(speed[1]))
 
 
+def check(result: Result, inputs: int, taken: int, edges: int) -> None:
+    """Failure if what ran was no fuzzing."""
+    if result.runs < inputs:
+        raise Failure(f'{result.runs} inputs were run, fewer than the {inputs} '
+                      'of the corpus: give it more --seconds')
+    if 100 * taken < EDGES * edges:
+        raise Failure(f'{taken} of {edges} edges of the new files were '
+                      f'reached, less than {EDGES} %: does the target do '
+                      'anything?')
+
+
 def fuzzer(build: Path, target: str, *arguments: str) -> list[str]:
     return [str(build / instrumented.FUZZER), f'--fuzz-target={target}',
             *arguments]
@@ -51,6 +65,7 @@ def fuzz(targets: list[str], seconds: int, keep: bool) -> None:
     for target in targets:
         result = fuzz_one(build, target, seconds, keep)
         taken, edges = coverage.edges(tree, coverage.measure(tree, build))
+        check(result, len(list(CORPORA[target].iterdir())), taken, edges)
         rows.append([target, str(result.runs), str(result.per_second),
                      f'{taken}/{edges}'])
     print(table(rows))
@@ -82,10 +97,6 @@ def fuzz_one(build: Path, target: str, seconds: int, keep: bool) -> Result:
                       ) from None
     log = build_dir() / 'logs' / f'fuzz-{target}.log'
     result = Result.parse(log.read_text(errors='replace'))
-    known = len(list(corpus.iterdir()))
-    if result.runs < known:
-        raise Failure(f'{result.runs} inputs were run, of {known} in {corpus}: '
-                      f'see {log}')
     if keep:
         step('Add the inputs that reach new code to the corpus',
              lambda bar: minimize(build, target, bar, inputs))

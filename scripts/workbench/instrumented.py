@@ -26,7 +26,8 @@ def new_files(tree: Tree) -> list[str]:
 def build(tree: Tree) -> Path:
     """Build QEMU, unit tests and the fuzzer; returns where."""
     path = tree.path / 'build-instrumented'
-    qemu.configure(tree.path, path, *OPTIONS, compiler=COMPILER)
+    qemu.configure(tree.path, path, *OPTIONS, file=qemu.SMALL_OPTIONS,
+                   compiler=COMPILER)
     # Brings the build files up to date, and with them QEMU's own list of what
     # is to guide the fuzzer; so that ours comes after
     targets = [target for target in qemu.targets(tree, path)

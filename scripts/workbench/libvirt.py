@@ -7,7 +7,7 @@ As a program it starts the daemon and becomes the command that it is given.
 
 import fcntl
 import os
-import pwd
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +27,7 @@ CGROUPS = Path('/sys/fs/cgroup')
 # Of Debian's package libvirt-daemon-system, which also brings services that
 # tests should not leave on a machine.  libvirtd insists on it.
 DEFAULT_USER = 'libvirt-qemu'
+DEFAULT_ID = 64055      # as Debian's
 
 # The emulated machine has a root user, no virtlogd and a minimal kernel
 SETTINGS = '''\
@@ -49,10 +50,19 @@ def set_up() -> None:
                    check=True)
     CONFIG.write_text(SETTINGS)
     LOGS.mkdir(parents=True, exist_ok=True)
-    try:
-        pwd.getpwnam(DEFAULT_USER)
-    except KeyError:
-        subprocess.run(['useradd', '--system', DEFAULT_USER], check=True)
+    add_user(Path('/etc'))
+
+
+def add_user(etc: Path) -> None:
+    """Have libvirt's user, in the overlay.  useradd would also change files
+    that only root on the real machine can read."""
+    for name, line in (('passwd', f'{DEFAULT_USER}:x:{DEFAULT_ID}:{DEFAULT_ID}'
+                        '::/nonexistent:/usr/sbin/nologin\n'),
+                       ('group', f'{DEFAULT_USER}:x:{DEFAULT_ID}:\n')):
+        file = etc / name
+        text = file.read_text()
+        if not re.search(rf'^{DEFAULT_USER}:', text, flags=re.M):
+            file.write_text(text.rstrip('\n') + '\n' + line)
 
 
 def cpus_of_this() -> list[str]:

@@ -12,8 +12,23 @@ from .steps import Failure
 
 KERNEL = 'WITH_KVM_KERNEL'      # scripts/with-kvm says which one it runs
 INIT = REPO / 'tests' / 'linux' / 'init'
-DAEMON = Path('/usr/lib/qemu/virtiofsd')
+# virtiofsd, and how it is asked to share all of the machine: a program of its
+# own, or the one that came with QEMU before 8.0
+DAEMONS = {
+    Path('/usr/libexec/virtiofsd'): ('--shared-dir=/', '--sandbox=chroot',
+                                     '--cache=always'),
+    Path('/usr/lib/qemu/virtiofsd'): ('-o', 'source=/', '-o', 'sandbox=chroot',
+                                      '-o', 'cache=always'),
+}
 BOOT_LIMIT = 120
+
+
+def daemon(socket: Path) -> list[str | Path]:
+    """The command that shares the machine's root file system."""
+    for program, options in DAEMONS.items():
+        if program.exists():
+            return [program, f'--socket-path={socket}', *options]
+    raise Failure('virtiofsd is not installed: run scripts/prepare')
 
 
 class LinuxGuest(ConsoleMachine):
@@ -36,7 +51,7 @@ class LinuxGuest(ConsoleMachine):
         self.add_args(
             '-smp', str(cpus), '-kernel', os.environ[KERNEL],
             '-append', 'console=ttyS0 quiet panic=-1 root=host '
-            f'rootfstype=virtiofs rw init={INIT} memhp_default_state=online_movable',
+            f'rootfstype=virtiofs rw init="{INIT}" memhp_default_state=online_movable',
             '-chardev', f'socket,id=fs0,path={self._socket}',
             '-device', 'vhost-user-fs-pci,chardev=fs0,tag=host',
             '-no-reboot', *arguments)
@@ -45,9 +60,8 @@ class LinuxGuest(ConsoleMachine):
         """Start the daemon and QEMU."""
         with self._log.open('wb') as log:
             self._daemon = subprocess.Popen(
-                [DAEMON, f'--socket-path={self._socket}', '-o', 'source=/',
-                 '-o', 'sandbox=chroot', '-o', 'cache=always'],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                daemon(self._socket), stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log)
         super().launch()
 
     def wait_for_shell(self) -> None:

@@ -60,10 +60,10 @@ def noticed_by(tree: Tree, build: Path) -> str:
     return ''
 
 
-def run(source: Path | None, wanted: str) -> int:
+def run(wanted: str) -> int:
     """Make each fault whose name contains `wanted`; returns 1 if nothing
     notices one of them."""
-    tree = Tree(build_dir() / 'mutation', source)
+    tree = Tree(qemu.place('mutation'), qemu.source())
     build = tree.path / 'build'
     step('Unpack QEMU and apply the series',
          lambda bar: tree.create(bar, patches()))

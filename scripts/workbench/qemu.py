@@ -9,11 +9,13 @@ import subprocess
 from pathlib import Path
 
 from .ccache import environment
-from .paths import REPO, SERIES, build_dir, digest
+from .paths import REPO, SERIES, build_dir, cache_dir, digest
 from .sources import QEMU_SERIES, qemu_tarball
 from .steps import Bar, Failure, ninja_progress, run, run_logged, step
 
+# How QEMU is configured: as it is used, and for the builds with instruments
 OPTIONS = REPO / 'configs' / 'qemu.options'
+SMALL_OPTIONS = REPO / 'configs' / 'qemu-small.options'
 EXISTING_TESTS = REPO / 'configs' / 'qemu.tests'
 BASE_TAG = 'qemu-base'
 BASE_VERSION = SERIES / 'BASE'      # what the series was exported against
@@ -56,6 +58,45 @@ def identity(tree: Path) -> dict[str, str]:
                              'GIT_COMMITTER_EMAIL': 'series@localhost'}
 
 
+def source() -> Path | None:
+    """The QEMU tree of the user's own to begin from, if there is one.
+
+    All scripts ask here.  It is what meson's option qemu_source says.
+    """
+    file = build_dir() / 'qemu-source'
+    return Path(file.read_text()) if file.exists() else None
+
+
+def remember_source(path: str) -> None:
+    """What source() is to say from now on; '' for Debian's QEMU."""
+    file = build_dir() / 'qemu-source'
+    if path:
+        check_version(Path(path))
+        file.write_text(str(Path(path).resolve()))
+    else:
+        file.unlink(missing_ok=True)
+
+
+def with_changes(tree: Path) -> str:
+    """
+    A commit with what is in a git tree and not committed, HEAD if that is
+    nothing.  Files that git does not know are not in it.
+    """
+    return git(tree, 'stash', 'create', **identity(tree)).strip() or 'HEAD'
+
+
+def content(tree: Path) -> str:
+    """A name for what is in a tree of the user's, build directories aside."""
+    if (tree / '.git').exists():
+        commit = with_changes(tree)
+        return git(tree, 'rev-parse', 'HEAD', f'{commit}^{{tree}}')
+    files = (path for path in sorted(tree.rglob('*'))
+             if not path.relative_to(tree).parts[0].startswith('build') and
+             path.is_file())
+    return digest(f'{path} {path.stat().st_mtime_ns} {path.stat().st_size}'
+                  for path in files)
+
+
 class Tree:
     """A git tree of QEMU 10.0.x whose commits on the base are the series."""
 
@@ -69,7 +110,9 @@ class Tree:
         return (self.path / 'VERSION').read_text().strip()
 
     def _base_name(self) -> str:
-        return str(self.source) if self.source else qemu_tarball().name
+        if self.source:
+            return f'{self.source}@{digest([content(self.source)])}'
+        return qemu_tarball().name
 
     def _series_name(self) -> str:
         return digest([part for patch in patches()
@@ -95,13 +138,17 @@ class Tree:
         if self.source:
             check_version(self.source)
             if (self.source / '.git').exists():
-                unpack = ['git', 'archive', '--format=tar', 'HEAD']
+                unpack = ['git', 'archive', '--format=tar',
+                          with_changes(self.source)]
             else:
                 unpack = ['tar', '--create', '--exclude=./build*', '.']
             with subprocess.Popen(unpack, cwd=self.source,
                                   stdout=subprocess.PIPE) as packer:
                 subprocess.run(['tar', '--extract', '--no-same-owner'],
                                cwd=scratch, stdin=packer.stdout, check=True)
+            if packer.returncode:
+                raise Failure(f'{self.source}: {unpack[0]} cannot read it')
+            self._subprojects(scratch)
         else:
             # The sources of firmware are most of the tarball
             run_logged(['tar', '--extract', '--no-same-owner', '--file',
@@ -109,6 +156,28 @@ class Tree:
                         '--exclude=*/roms/*', '--directory', scratch], bar,
                        log='qemu-unpack')
             check_version(scratch)
+
+    def _subprojects(self, scratch: Path) -> None:
+        """What QEMU's build would download, as it is in no git tree: from the
+        user's tree if it is there, or from Debian's tarball."""
+        assert self.source
+        wanted = [wrap.with_suffix('') for wrap in
+                  (scratch / 'subprojects').glob('*.wrap')]
+        missing = [path for path in wanted if not path.exists()]
+        for path in missing:
+            there = self.source / 'subprojects' / path.name
+            if there.is_dir():
+                shutil.copytree(there, path, symlinks=True,
+                                ignore=shutil.ignore_patterns('.git'))
+        missing = [path for path in missing if not path.exists()]
+        if missing:
+            # Some of them Debian has not either, and does not need
+            subprocess.run(
+                ['tar', '--extract', '--no-same-owner', '--file',
+                 qemu_tarball(), '--strip-components=1', '--directory',
+                 scratch, '--wildcards',
+                 *(f'*/subprojects/{path.name}/*' for path in missing)],
+                capture_output=True, check=False)
 
     def _commit_base(self, scratch: Path) -> None:
         git(scratch, 'init', '--quiet', '--initial-branch=series')
@@ -182,8 +251,10 @@ class Tree:
         if same_base and state['series'] == self._series_name():
             return
         if self.has_unexported_work():
+            changed = 'patches/' if same_base else \
+                f'the QEMU that it is made from ({self.source or "Debian"})'
             raise Failure(f'{self.path} has commits that are not in patches/, '
-                          'and patches/ has changed: run scripts/series '
+                          f'and {changed} has changed: run scripts/series '
                           'export, or remove this directory')
 
         def again(bar: Bar) -> None:
@@ -209,15 +280,15 @@ def check_version(tree: Path) -> None:
                       f'{QEMU_SERIES}.x: use a {QEMU_SERIES}.x tree')
 
 
-def options() -> list[str]:
-    return [line for line in OPTIONS.read_text().splitlines()
+def options(file: Path = OPTIONS) -> list[str]:
+    return [line for line in file.read_text().splitlines()
             if line and not line.startswith('#')]
 
 
-def configure(tree: Path, build: Path, *extra: str,
+def configure(tree: Path, build: Path, *extra: str, file: Path = OPTIONS,
               compiler: str = 'gcc') -> None:
     """Configure QEMU in `build` unless that is done, and done the same way."""
-    wanted = digest([OPTIONS, str(tree), *extra, compiler])
+    wanted = digest([file, str(tree), *extra, compiler])
     stamp = build / 'configured'
     if stamp.exists() and stamp.read_text() == wanted:
         return
@@ -225,7 +296,8 @@ def configure(tree: Path, build: Path, *extra: str,
     build.mkdir(parents=True)
     run('Configure QEMU', [tree / 'configure', '--python=/usr/bin/python3',
                            f'--cc=ccache {compiler}',
-                           f'--host-cc=ccache {compiler}', *options(), *extra],
+                           f'--host-cc=ccache {compiler}', *options(file),
+                           *extra],
         cwd=build, log=f'{build.name}-configure', env=environment(tree))
     link_firmware(build)
     stamp.write_text(wanted)
@@ -280,14 +352,32 @@ def targets(tree: Tree, build: Path) -> list[str]:
         target for target in known if target.split('/')[-1] in wanted)
 
 
-def tree(source: Path | None = None) -> Tree:
+def place(name: str) -> Path:
+    """
+    Where a tree is that QEMU is built in: in the build directory.
+
+    QEMU's configure refuses directories with spaces or colons.  Then it is in
+    the cache, and there is a link to it in the build directory.
+    """
+    path = build_dir() / name
+    if not re.search(r'[\s:]', str(path)):
+        return path
+    real = cache_dir() / 'trees' / digest([str(path)])
+    real.mkdir(parents=True, exist_ok=True)
+    if not path.is_symlink():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(real)
+    return real
+
+
+def tree() -> Tree:
     """The tree that the workbench builds and that one develops in."""
-    return Tree(build_dir() / 'qemu', source)
+    return Tree(place('qemu'), source())
 
 
-def build_qemu(source: Path | None = None) -> Path:
+def build_qemu() -> Path:
     """Apply, configure and build; returns the binary's path in bin/."""
-    workbench = tree(source)
+    workbench = tree()
     workbench.ensure()
     build = workbench.path / 'build'
     configure(workbench.path, build)
@@ -299,7 +389,12 @@ def build_qemu(source: Path | None = None) -> Path:
     fresh.symlink_to(build / 'qemu-system-x86_64')
     fresh.rename(binary)
     # For meson, which installs files and not links to them
-    (build_dir() / binary.name).unlink(missing_ok=True)
-    (build_dir() / binary.name).hardlink_to(build / binary.name)
+    installed = build_dir() / binary.name
+    installed.unlink(missing_ok=True)
+    try:
+        installed.hardlink_to(build / binary.name)
+    except OSError:
+        # Another file system
+        shutil.copy(build / binary.name, installed)
     (build_dir() / 'qemu-version').write_text(workbench.version() + '\n')
     return binary

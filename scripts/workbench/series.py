@@ -217,10 +217,10 @@ def check_messages() -> None:
                           'characters')
 
 
-def check(source: Path | None) -> None:
+def check() -> None:
     """All that can be said of the series without building it."""
     with tempfile.TemporaryDirectory(dir=build_dir()) as directory:
-        tree = Tree(Path(directory) / 'qemu', source)
+        tree = Tree(Path(directory) / 'qemu', qemu.source())
         step('Unpack QEMU', lambda bar: tree.create(bar, []))
         step('Every patch applies exactly', lambda bar: check_places(tree))
         step('git am applies the series', lambda bar: tree.am(bar, patches()))
@@ -231,10 +231,10 @@ def check(source: Path | None) -> None:
              lambda bar: check_style(tree))
 
 
-def bisect(source: Path | None) -> None:
+def bisect() -> None:
     """Build every prefix of the series and run its tests."""
-    directory = build_dir() / 'bisect'
-    tree = Tree(directory, source)
+    directory = qemu.place('bisect')
+    tree = Tree(directory, qemu.source())
     step('Unpack QEMU', lambda bar: tree.create(bar, []))
     done = cache_dir() / 'bisect'
     done.mkdir(exist_ok=True)
@@ -268,10 +268,10 @@ def present(build: Path, names: list[str]) -> list[str]:
     return [name for name in found if name.split('/')[-1] in names]
 
 
-def apply(source: Path | None, force: bool) -> Tree:
+def apply(force: bool) -> Tree:
     """Make the workbench's tree anew; work that is not exported is kept
     unless forced."""
-    tree = qemu.tree(source)
+    tree = qemu.tree()
     if tree.state_file.exists() and tree.has_unexported_work() and not force:
         raise Failure(f'{tree.path} has commits that are not in patches/: run '
                       'scripts/series export first, or apply --force')

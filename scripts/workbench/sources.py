@@ -4,7 +4,7 @@
 import re
 from pathlib import Path
 
-from .apt import Apt
+from .apt import Apt, VersionKey
 from .paths import cache_dir, made_whole
 from .steps import Bar, Failure, step
 
@@ -22,7 +22,10 @@ _DIRECTORY = 'sources'
 
 
 def _cached(pattern: str) -> Path | None:
-    found = sorted((cache_dir() / _DIRECTORY).glob(pattern))
+    """The newest file that matches, of a directory NAME_VERSION."""
+    found = sorted((cache_dir() / _DIRECTORY).glob(pattern),
+                   key=lambda path: VersionKey(
+                       path.parent.name.partition('_')[2]))
     return found[-1] if found else None
 
 

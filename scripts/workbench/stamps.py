@@ -236,6 +236,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
     'fuzz': ('QEMU and its tests', 'tests/fuzz'),
     'workbench': ('.', 'QEMU and its tests'),
     'shellcheck': (),
+    'machine': ('tests/machine', 'the emulated machine', 'Linux lts'),
     'avocado-lts': (*GUESTS, 'Linux lts'),
     'avocado-new': (*GUESTS, 'Linux new'),
     # What pages refer to may be anywhere

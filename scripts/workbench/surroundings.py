@@ -9,7 +9,7 @@ from .paths import REPO, build_dir
 
 def emulated() -> bool:
     """Whether this runs on the emulated machine of scripts/with-kvm."""
-    return 'with_kvm_share=' in Path('/proc/cmdline').read_text()
+    return 'with_kvm=1' in Path('/proc/cmdline').read_text().split()
 
 
 def nightly() -> bool:

@@ -2,6 +2,7 @@
 """DIMMs come and go while pages are in both states, on real KVM."""
 
 import os
+import time
 
 from workbench.avocado import GuestTest
 from workbench.surroundings import nightly

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from qemu.machine import QEMUMachine
 from qemu.machine.qtest import QEMUQtestMachine
 from qemu.qmp.qmp_client import ExecuteError
+from workbench import doccommands
 from workbench.avocado import GuestTest
 from workbench.console import BINARY
 from workbench.guest import has_mapped_guest_memfd
@@ -125,6 +126,13 @@ class Troubleshooting(GuestTest):
         """Another test or page sees the message."""
         return re.sub(r"'\s+'", '', (REPO / name).read_text())
 
+    def run_on_page(self) -> str:
+        """A command of the page prints it, which scripts/docs --check
+        compares."""
+        return '\n'.join(line for block in doccommands.blocks(PAGE, [])
+                         if block.kind == 'host' for command in block.commands
+                         for line in command.output)
+
     def measured(self, section: str) -> None:
         """A guest test sees something that is no message."""
         self.assertIn(section, [known.name for known in sections()])
@@ -134,7 +142,7 @@ class Troubleshooting(GuestTest):
         'Could not access KVM kernel module':
             lambda self: self.refusal('-accel', 'kvm,device=/none'),
         'KVM does not offer software-protected VMs':
-            lambda self: self.elsewhere('docs/troubleshooting.rst'),
+            lambda self: self.run_on_page(),
         'vm-type SEV-SNP':
             lambda self: self.refusal('-readconfig',
                                    str(REPO / 'configs/vm/sev-snp.cfg')),

@@ -13,13 +13,16 @@ import unittest
 from pathlib import Path
 
 from workbench import chroot, deb, firmware
+from workbench.documented import documented
 from workbench.paths import REPO, build_dir
 
 DEBIANS_OWN = ['qemu-system-x86', 'qemu-system-gui',
                'qemu-system-modules-spice', 'qemu-block-extra', 'qemu-utils']
 COMMON = 'qemu-system-x86 qemu-system-common'
-INSTALL = 'apt install ./qemu-*.deb'
-REMOVE = "apt remove '?version(private)'"
+BUILD = documented('scripts/build-deb',
+                   {'scripts/build-deb': REPO / 'scripts' / 'build-deb'})
+INSTALL = documented('apt install ./qemu-*.deb')
+REMOVE = documented("apt remove '?version(private)'")
 TEST = REPO / 'tests/avocado/guests.py:SwProtected.test_convert_explicit_4k'
 # A build of its own, for one type of machine
 LEFT_OUT = {'/usr/bin/qemu-system-x86_64-microvm',
@@ -30,7 +33,7 @@ class Packages(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        subprocess.run([REPO / 'scripts/build-deb'], check=True)
+        subprocess.run(shlex.split(BUILD), check=True)
         packages = sorted((build_dir() / 'deb').glob('*.deb'))
         cls.tarball = chroot.make(
             'qemu-installed', DEBIANS_OWN, packages,

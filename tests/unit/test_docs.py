@@ -3,6 +3,7 @@
 
 import contextlib
 import io
+import json
 import os
 import tempfile
 import unittest
@@ -13,6 +14,7 @@ from unittest import mock
 
 from workbench import doccommands, doclinks, qemu
 from workbench.doccommands import Block, Command, Shell, blocks, session
+from workbench.documented import documented
 from workbench.paths import REPO
 from workbench.steps import Failure
 
@@ -81,12 +83,40 @@ class Pages(unittest.TestCase):
                          ['page.rst:14', 'page.rst:26', 'page.rst:30'])
 
     def test_covered(self):
-        test = self.page.with_name('test')
-        block = Block('', 'covered-by', 'test', [Command('echo a b', '$ ')])
-        test.write_text('"echo", "b", "a"')
-        self.assertEqual(doccommands.check_block(block), [])
-        test.write_text('"echo", "a"')
-        self.assertEqual(len(doccommands.check_block(block)), 1)
+        for name, good, bad in (
+                ('test', 'set -e\nexec echo a "b"', 'echo a b c'),
+                ('test.py', "x(documented('echo a b', {'a': z}))",
+                 "'echo a b'; documented('echo b a')"),
+                ('page.rst', PAGE + '.. run: host\n\n.. code-block:: console\n\n'
+                 '   $ echo a b   # so\n', PAGE + '\necho a b\n')):
+            with self.subTest(name), \
+                    mock.patch.object(doccommands, 'PAGES', [self.page]):
+                test = self.page.with_name(name)
+                block = Block('', 'covered-by', name,
+                              [Command('echo a b', '$ ')])
+                test.write_text(good)
+                self.assertEqual(doccommands.check_block(block), [])
+                test.write_text(bad)
+                self.assertEqual(len(doccommands.check_block(block)), 1)
+
+    def test_covered_by_meson(self):
+        """All words count, and no others: not those of the help."""
+        info = self.page.parent / 'meson-info'
+        info.mkdir()
+        (info / 'intro-tests.json').write_text(json.dumps([
+            {'name': 'n', 'cmd': [f'{self.page.parent}/scripts/check']}]))
+        with mock.patch.object(doccommands, 'build_dir',
+                               return_value=self.page.parent):
+            for text, wrong in (('scripts/check', 0),
+                                ('scripts/check --suite fuzz', 1)):
+                block = Block('', 'covered-by', 'n', [Command(text, '$ ')])
+                self.assertEqual(len(doccommands.check_block(block)), wrong)
+
+    def test_replaced(self):
+        self.assertEqual(documented('a -C b bb', {'b': 'c d'}),
+                         "a -C 'c d' bb")
+        with self.assertRaises(ValueError):
+            documented('a b', {'c': 'd'})
 
 
 class Answers(unittest.TestCase):

@@ -3,12 +3,14 @@
 firmware that scripts/prepare has installed."""
 
 import json
+import shlex
 import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 
 from workbench import firmware
+from workbench.documented import documented
 from workbench.paths import REPO, build_dir
 
 MESON = '/usr/bin/meson'
@@ -20,8 +22,10 @@ class Install(unittest.TestCase):
         scratch = tempfile.TemporaryDirectory()
         self.addCleanup(scratch.cleanup)
         self.destination = Path(scratch.name)
-        subprocess.run([MESON, 'install', '--quiet', '--no-rebuild',
-                        '-C', build_dir(), '--destdir', self.destination],
+        command = documented('meson install -C build',
+                             {'meson': MESON, 'build': build_dir()})
+        subprocess.run([*shlex.split(command), '--quiet', '--no-rebuild',
+                        '--destdir', self.destination],
                        check=True, capture_output=True)
         self.binary, = self.destination.rglob('qemu-system-x86_64')
 
@@ -36,8 +40,15 @@ class Install(unittest.TestCase):
         self.assertEqual(self.binary.parent.name, 'bin')
 
     def test_nothing_of_the_build_directory(self):
-        directories = self.qemu('-L', 'help').split()
-        self.assertIn('/usr/share/seabios', directories)
+        command = documented('/opt/qemu-private/bin/qemu-system-x86_64 -L help',
+                             {'/opt/qemu-private/bin/qemu-system-x86_64':
+                              self.binary})
+        directories = subprocess.run(
+            shlex.split(command), check=True, text=True,
+            capture_output=True).stdout.split()
+        self.assertEqual(directories, [
+            '/usr/share/qemu', '/usr/share/seabios', '/usr/lib/ipxe/qemu',
+            str(self.binary.parents[1] / 'share' / 'qemu')])
         for directory in directories:
             self.assertFalse(Path(directory).is_relative_to(build_dir()))
             self.assertNotIn('qemu-bundle', directory)
@@ -55,8 +66,11 @@ class Prefix(unittest.TestCase):
 
     def test_prefix(self):
         with tempfile.TemporaryDirectory() as scratch:
-            subprocess.run([MESON, 'setup', '--prefix=/opt/qemu-private',
-                            scratch, REPO], check=True, capture_output=True)
+            command = documented(
+                'meson setup --prefix=/opt/qemu-private build',
+                {'meson': MESON, 'build': scratch})
+            subprocess.run([*shlex.split(command), REPO], check=True,
+                           capture_output=True)
             places = json.loads(subprocess.run(
                 [MESON, 'introspect', '--installed', scratch], check=True,
                 capture_output=True).stdout)

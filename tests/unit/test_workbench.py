@@ -9,7 +9,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from workbench import mutation, qemu, replay, series
+from workbench import coverage, fuzzing, mutation, qemu, replay, series
 from workbench.paths import digest, made_whole
 from workbench.steps import Failure, counted_progress, ninja_progress
 from workbench.trace import conversions
@@ -111,6 +111,18 @@ class Faults(unittest.TestCase):
                 text = (tree / fault.file).read_text()
                 self.assertEqual(text.count(fault.old), 1)
                 self.assertNotEqual(fault.old, fault.new)
+
+
+class Fuzzing(unittest.TestCase):
+
+    def test_what_is_no_fuzzing(self):
+        def check(runs, edges):
+            fuzzing.check(fuzzing.Result(runs, 1), 100, edges, 1000)
+
+        check(100, 300)
+        for runs, edges in ((99, 300), (100, 299)):
+            with self.assertRaises(Failure):
+                check(runs, edges)
 
 
 class MadeWhole(unittest.TestCase):
