@@ -2,6 +2,7 @@
 """Base of the avocado tests in tests/avocado."""
 
 import fcntl
+import os
 import shutil
 import subprocess
 import tempfile
@@ -47,6 +48,17 @@ class GuestTest(avocado.Test):
         lock = (Path(tempfile.gettempdir()) / f'alone-{what}').open('w')
         self._locks.append(lock)
         fcntl.flock(lock, fcntl.LOCK_EX)
+
+    def take_device(self) -> str:
+        """
+        The device that can be assigned, until the test ends; cancels the test
+        if there is none.
+        """
+        device = os.environ.get('WITH_KVM_DEVICE')
+        if not device:
+            self.cancel('no device to assign: run beside with-kvm --iommu')
+        self.alone_with(f'device-{device}')
+        return device
 
     def guest(self, payload: str, **options) -> Guest:
         """A guest, not yet launched."""

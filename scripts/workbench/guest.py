@@ -12,6 +12,7 @@ from . import kvm
 from .console import ConsoleMachine
 from .paths import build_dir
 from .trace import TRACE_EVENTS
+from .vm_types import VM_TYPES
 
 PAYLOADS = build_dir() / 'tests' / 'guest'
 EXIT_PORT = 'isa-debug-exit,iobase=0xf4,iosize=4'
@@ -76,23 +77,21 @@ class Report:
 
 class Guest(ConsoleMachine):
     """
-    A software-protected VM on KVM that runs a payload.
+    A VM on KVM that runs a payload.
 
-    A reset ends it, unless `reboot`.  `arguments` are further ones for QEMU,
-    `wrapper` is a command that runs it.
+    `vm_type` is one of VM_TYPES.  A reset ends it, unless `reboot`.
+    `arguments` are further ones for QEMU, `wrapper` is a command that runs it.
     """
 
     def __init__(self, payload: str, *, directory: Path, memory: str = '256M',
                  cpus: int = 1, machine: str = 'q35',
                  parameters: dict[str, object] | None = None,
-                 protected: bool = True, reboot: bool = False,
+                 vm_type: str = 'sw-protected', reboot: bool = False,
                  trace: bool = True, arguments: Sequence[str] = (),
                  wrapper: Sequence[str] = ()) -> None:
         super().__init__(payload, directory, wrapper)
-        if protected:
-            machine += ',confidential-guest-support=cgs0'
-            self.add_args('-object', 'sw-protected-vm,id=cgs0')
-        self.set_machine(machine)
+        self.add_args(*VM_TYPES[vm_type].arguments)
+        self.set_machine(machine + VM_TYPES[vm_type].machine)
         self.add_args('-S', '-m', memory, '-smp', str(cpus),
                       '-device', EXIT_PORT,
                       '-bios', str(PAYLOADS / f'{payload}.bin'))

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """memory-backend-memfd-private, on real KVM."""
 
-import json
 import time
 from pathlib import Path
 
@@ -36,13 +35,6 @@ def halves(group):
 
 class Backend(GuestTest):
 
-    def named(self, payload, *, options='', size='256M', **more):
-        """A guest whose memory is a backend with these options."""
-        return self.guest(
-            payload, machine='q35,memory-backend=ram0', memory=size,
-            arguments=['-object',
-                       f'{BACKEND},id=ram0,size={size}{options}'], **more)
-
     def two_nodes(self, options, **more):
         """
         The payload is in ordinary memory, what it converts in a backend with
@@ -63,32 +55,6 @@ class Backend(GuestTest):
             action(name)
             guest.send('\n')
         self.check_report(guest.finish())
-
-    # Where it can be used
-
-    def test_machine_memory(self):
-        self.passes(self.named('mixed'))
-
-    def test_json(self):
-        self.passes(self.guest(
-            'convert', machine='q35,memory-backend=r', memory='64M',
-            arguments=['-object', json.dumps({
-                'qom-type': BACKEND, 'id': 'r', 'size': 64 * MIB,
-                'discard': 'none', 'share': True})]))
-
-    def test_readconfig(self):
-        self.passes(self.guest(
-            'convert', machine='q35', protected=False, memory='1G',
-            arguments=['-readconfig', str(CONFIGS / 'sw-protected.cfg')]))
-
-    def test_numa(self):
-        """Conversions across backends with other properties."""
-        arguments = []
-        for node, size in enumerate(('128M', '2M', '126M')):
-            arguments += ['-object', f'{BACKEND},id=ram{node},size={size}',
-                          '-numa', f'node,memdev=ram{node}']
-        self.passes(self.guest('mixed', arguments=arguments, parameters={
-            'base': '127M', 'size': '4M'}))
 
     # What its own properties do
 
@@ -116,94 +82,34 @@ class Backend(GuestTest):
     def test_initial_private(self):
         self.check_first(',initial=private', visible=False)
 
-    def memory_used(self, options, change=None):
-        """
-        What both halves use at each step, beyond what they do at the start;
-        and the peak of all that QEMU uses.
-
-        `change` is called with the guest, and with what tells how much is used
-        now, at the step "mixed", before that.
-        """
+    def test_discard_at_run_time(self):
+        """What was kept is freed soon."""
         group = self.cgroup()
-        guest = self.two_nodes(options, wrapper=group.wrapper())
+        guest = self.two_nodes(',discard=none', wrapper=group.wrapper())
         used = {}
 
+        def now():
+            return halves(group) - used.get('start', 0)
+
         def look(name):
-            if change and name == 'mixed':
-                used['before'] = halves(group) - used['start']
-                change(guest, lambda: halves(group) - used['start'])
-            used[name] = halves(group) - used.get('start', 0)
+            if name == 'mixed':
+                used['before'] = now()
+                guest.cmd('qom-set', path='/objects/ram1', property='discard',
+                          value='both')
+                deadline = time.monotonic() + 60
+                while now() > SIZE + SLACK:
+                    self.assertLess(time.monotonic(), deadline)
+                    time.sleep(0.01)
+            used[name] = now()
 
         guest.launch()
         self.steps(guest, look)
-        used['peak'] = group.peak()
         group.remove()
         self.log.info('used, MiB: %s', {name: value // MIB
                                         for name, value in used.items()})
-        return used
-
-    def test_discard_both(self):
-        """Never more than the size, whatever the guest does."""
-        used = self.memory_used('')
-        for name in STEPS[1:]:
-            self.assertGreater(used[name], SIZE - SLACK, name)
-            self.assertLess(used[name], SIZE + SLACK, name)
-        # Not at any time between: the rest of QEMU takes less than this
-        self.assertLess(used['peak'], SIZE + SIZE * 3 // 4)
-
-    def test_discard_none(self):
-        """What the measurement shows when both halves are kept."""
-        used = self.memory_used(',discard=none')
-        self.assertLess(used['shared'], SIZE + SLACK)
-        for name in ('private', 'mixed', 'back'):
-            self.assertGreater(used[name], 2 * SIZE - SLACK, name)
-
-    def test_discard_shared(self):
-        used = self.memory_used(',discard=shared')
-        self.assertLess(used['private'], SIZE + SLACK)
-        self.assertGreater(used['back'], 2 * SIZE - SLACK)
-
-    def test_discard_private(self):
-        used = self.memory_used(',discard=private')
-        self.assertGreater(used['private'], 2 * SIZE - SLACK)
-        self.assertLess(used['back'], SIZE + SLACK)
-
-    def test_discard_at_run_time(self):
-        """What was kept is freed soon."""
-        def free(guest, now):
-            guest.cmd('qom-set', path='/objects/ram1', property='discard',
-                      value='both')
-            deadline = time.monotonic() + 60
-            while now() > SIZE + SLACK:
-                self.assertLess(time.monotonic(), deadline)
-                time.sleep(0.01)
-
-        used = self.memory_used(',discard=none', free)
         self.assertGreater(used['before'], 2 * SIZE - SLACK)
         for name in ('mixed', 'back'):
             self.assertLess(used[name], SIZE + SLACK, name)
-
-    def check_prealloc(self, options, *objects):
-        group = self.cgroup()
-        guest = self.two_nodes(options, wrapper=group.wrapper())
-        guest.add_args(*objects)
-        guest.launch()
-        guest.wait_for_line('# step start')
-        self.assertGreater(halves(group), SIZE - SLACK)
-        guest.shutdown()
-        group.remove()
-
-    def test_prealloc(self):
-        self.check_prealloc(',prealloc=on')
-
-    def test_private_prealloc(self):
-        self.check_prealloc(',initial=private,private-prealloc=on')
-
-    def test_private_prealloc_threads(self):
-        self.check_prealloc(
-            ',discard=none,private-prealloc=on,prealloc-threads=3,'
-            'prealloc-context=context', '-object',
-            'thread-context,id=context,node-affinity=0')
 
     # What it inherits
 
@@ -240,7 +146,9 @@ class Backend(GuestTest):
         self.assertRegex(maps, r' bind:0 file=/memfd:memory-backend-memfd')
 
     def test_properties(self):
-        guest = self.named('halves', options=',private-prealloc=off')
+        guest = self.guest(
+            'halves', machine='q35,memory-backend=ram0', arguments=[
+                '-object', f'{BACKEND},id=ram0,size=256M,private-prealloc=off'])
         guest.launch()
 
         def get(name):
@@ -274,7 +182,7 @@ class Backend(GuestTest):
 
     def test_migration_is_blocked(self):
         """For as long as the object exists, and with the reason."""
-        guest = self.guest('halves', protected=True)
+        guest = self.guest('halves')
         guest.launch()
 
         def reasons():
@@ -321,8 +229,3 @@ class Backend(GuestTest):
                             '-bios', str(PAYLOADS / 'selftest.bin'))
         self.assertRegex(text, r"(?i)sev.*'?/dev/sev'?|SNP")
         self.assertNotIn(BACKEND, text)
-
-    def test_share_off(self):
-        """Works where the shared half is not to be freed."""
-        self.passes(self.named('convert',
-                               options=',share=off,discard=private'))

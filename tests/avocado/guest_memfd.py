@@ -131,7 +131,7 @@ class GuestMemfd(GuestTest):
         self.needs_mapped_guest_memfd()
         group = self.cgroup()
         guest = self.guest(
-            'selftest', protected=False, machine='q35,memory-backend=ram0',
+            'selftest', vm_type='ordinary', machine='q35,memory-backend=ram0',
             wrapper=group.wrapper(), arguments=[
                 '-object', f'{BACKEND},id=ram0,size=256M,prealloc=on,'
                 'dump=off,host-nodes=0,policy=bind'])
@@ -161,7 +161,7 @@ class GuestMemfd(GuestTest):
         state = self.directory / 'state'
         memory = ['-object', f'{BACKEND},id=ram0,size=64M', '-trace',
                   'kvm_set_user_memory']
-        options = {'protected': False, 'machine': 'q35,memory-backend=ram0',
+        options = {'vm_type': 'ordinary', 'machine': 'q35,memory-backend=ram0',
                    'memory': '64M'}
         source = self.guest('migrate', arguments=memory, **options)
         source.launch()

@@ -6,7 +6,6 @@ from workbench.avocado import GuestTest
 MIB = 1 << 20
 BACKEND = 'memory-backend-memfd-private'
 BASE, SIZE = 64 * MIB, 64 * MIB
-FAILED = 'PRIVATE_MEMORY_CONVERSION_FAILED'
 # Ranges that one answer of the storm's queries may have
 LIMIT = 100
 
@@ -101,17 +100,9 @@ class Monitor(GuestTest):
         guest.send('\n')
         self.check_report(guest.finish())
 
-    def test_failures(self):
-        """A guest that asks for the impossible is heard of."""
-        guest = self.guest('errors')
-        guest.launch()
-        event = guest.event_wait(FAILED, timeout=60)
-        self.assertEqual(event['data']['cause'], 'explicit')
-        self.assertTrue(event['data']['to-private'])
-        self.check_report(guest.finish())
-
     def test_ordinary_vm(self):
-        guest = self.guest('hypercall', protected=False,
-                           parameters={'enabled': 0}, arguments=['-no-shutdown'])
+        guest = self.guest('hypercall', vm_type='ordinary',
+                           parameters={'enabled': 0},
+                           arguments=['-no-shutdown'])
         guest.launch()
         self.assertEqual(guest.cmd('query-private-memory')['blocks'], [])

@@ -13,16 +13,3 @@ class Reset(GuestTest):
         guest.wait_for_line('# step reset')
         guest.cmd('system_reset')
         self.check_boots(guest, 4)
-
-    def test_reset_in_storm(self):
-        """While all CPUs convert their own pages, then while they collide."""
-        guest = self.guest('storm', cpus=4, reboot=True, trace=False,
-                           parameters={'resets': 2, 'conversions': 1000})
-        guest.launch()
-        seen = 0
-        for _ in range(2):
-            seen = guest.wait_for_line('# in the storm', seen).end()
-            guest.cmd('system_reset')
-        guest.wait_for_line('# step look .*', seen)
-        guest.send('\n')
-        self.check_boots(guest, 3)

@@ -20,7 +20,7 @@ DEBIANS_OWN = ['qemu-system-x86', 'qemu-system-gui',
 COMMON = 'qemu-system-x86 qemu-system-common'
 INSTALL = 'apt install ./qemu-*.deb'
 REMOVE = "apt remove '?version(private)'"
-TEST = REPO / 'tests/avocado/conversion.py:Conversion.test_explicit_4k'
+TEST = REPO / 'tests/avocado/guests.py:SwProtected.test_convert_explicit_4k'
 # A build of its own, for one type of machine
 LEFT_OUT = {'/usr/bin/qemu-system-x86_64-microvm',
             '/usr/share/man/man1/qemu-system-x86_64-microvm.1.gz'}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Memslots come and go while pages are in both states, on real KVM."""
+"""DIMMs come and go while pages are in both states, on real KVM."""
 
 import os
 
@@ -8,24 +8,7 @@ from workbench.avocado import GuestTest
 MIB, GIB = 1 << 20, 1 << 30
 
 
-class Memslots(GuestTest):
-
-    def test_pam(self):
-        """RAM and ROM change places below 1 MiB."""
-        self.passes(self.guest('pam', cpus=2))
-
-    def test_pam_pc(self):
-        self.passes(self.guest('pam', cpus=2, machine='pc'))
-
-    def test_dirty_logging(self):
-        """
-        To log writes, which KVM does not for memory with a private half, is
-        nothing that QEMU ends of; also if memslots change meanwhile.
-        """
-        guest = self.guest('pam', cpus=2)
-        guest.launch()
-        guest.cmd('calc-dirty-rate', calc_time=2, mode='dirty-bitmap')
-        self.check_report(guest.finish())
+class Hotplug(GuestTest):
 
     def test_hotplug(self):
         """
