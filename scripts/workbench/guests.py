@@ -247,8 +247,9 @@ def inconsistent(section: Section) -> str | None:
             return 'used: since which step are all (*) meant?'
     if 'intent' in section.needs and section.vm_types != ('sw-protected',):
         return 'needs = intent is for vm-types = sw-protected'
-    if not section.ends and not (section.lines or section.events):
-        return 'ends = no: what has to be seen, lines or events?'
+    if not section.ends and not (section.lines or section.events or
+                                 section.used):
+        return 'ends = no: what has to be seen, lines, events or used?'
     return None
 
 
