@@ -54,7 +54,7 @@ from .steps import Failure
 PAGES = [REPO / 'README.rst', *sorted((REPO / 'docs').glob('*.rst'))]
 KINDS = ('host', 'kvm', 'covered-by', 'never')
 PROMPTS = ('$ ', '(qemu) ', '-> ')
-LANGUAGES = ('c', 'console', 'json', 'none', 'xml')
+LANGUAGES = ('c', 'console', 'ini', 'json', 'none', 'xml')
 LIMIT = 600             # seconds, for one command
 # virsh says so now and then, when it has done all that it should
 VIRSH_NOISE = ('error: One or more references were leaked after disconnect '

@@ -22,6 +22,7 @@ from workbench.vm_types import VM_TYPES
 
 REFUSED = 'guest_memfd_manager_access_refused'
 HUGE_PAGES = Path('/sys/kernel/mm/transparent_hugepage')
+EVENT_LIMIT = 60        # seconds
 MIB = 1 << 20
 
 
@@ -61,7 +62,10 @@ class SectionTest(GuestTest):
         guest.launch()
         usage = self.steps(guest, section, group)
         for wanted in section.events:
-            found = guest.event_wait(wanted.name)['data']
+            try:
+                found = guest.event_wait(wanted.name, EVENT_LIMIT)['data']
+            except TimeoutError:
+                self.fail(f'no event {wanted.name} in {EVENT_LIMIT} s')
             self.assertEqual({key: found.get(key) for key in wanted.data},
                              wanted.data, found)
         if section.ends:
@@ -78,8 +82,7 @@ class SectionTest(GuestTest):
         for line in section.lines:
             match = re.compile(rf'^(# )?({line})$', re.M).search(
                 guest.serial(), seen)
-            self.assertTrue(match, f'after {seen} there is no line {line} in\n'
-                            + guest.serial())
+            self.assertTrue(match, f'there is no line {line} (in this order)')
             seen = match.end()
         if group:
             usage[PEAK] = group.peak()
