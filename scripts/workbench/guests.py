@@ -10,8 +10,8 @@ import json
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from .paths import REPO
 from .steps import Failure, main
@@ -44,46 +44,6 @@ class Event:
     data: dict[str, object]
 
 
-@dataclass(frozen=True)
-class Section:
-    """A test.  README.rst in the same directory says what each key means."""
-    name: str
-    payload: str
-    run_by: str = ''
-    vm_types: tuple[str, ...] = (ALL,)
-    needs: tuple[str, ...] = ()
-    machine: str = 'q35'
-    memory: str = '256M'
-    backends: tuple[str, ...] = ()
-    cpus: int = 1
-    parameters: tuple[tuple[str, str], ...] = ()
-    arguments: tuple[str, ...] = ()
-    file: tuple[int, int] | None = None
-    steps: tuple[str, ...] = ()
-    limit: int = 240
-    ends: bool = True
-    lines: tuple[str, ...] = ()
-    events: tuple[Event, ...] = ()
-    counted: tuple[str, ...] = ('shmem', 'unevictable')
-    used: tuple[Used, ...] = ()
-    trace: bool = True
-    exits: frozenset[str] | None = None
-    sizes: frozenset[int] | None = None
-    refused_accesses: tuple[str, ...] | None = None
-    iommu_faults: bool | None = None
-    replay: bool = False
-
-    @property
-    def method(self) -> str:
-        """The name of the test's method."""
-        return 'test_' + self.name.replace('-', '_')
-
-    def runs_on(self, vm_type: str) -> bool:
-        if self.vm_types == (ALL,):
-            return VM_TYPES[vm_type].private
-        return vm_type in self.vm_types
-
-
 def size(text: str) -> int:
     match = re.fullmatch(r'(-?\d+)([KMG]?)', text)
     if not match:
@@ -103,12 +63,6 @@ def yes_or_no(text: str) -> bool:
     return text == 'yes'
 
 
-def some_or_none(text: str) -> bool:
-    if text not in ('some', 'none'):
-        raise ValueError('must be some or none')
-    return text == 'some'
-
-
 def word(text: str) -> str:
     if not re.fullmatch(r'\S+', text):
         raise ValueError('must be one word')
@@ -121,7 +75,7 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-def lines(text: str) -> tuple[str, ...]:
+def each_line(text: str) -> tuple[str, ...]:
     found = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not found:
         raise ValueError('must be one line or more')
@@ -129,17 +83,17 @@ def lines(text: str) -> tuple[str, ...]:
 
 
 def lines_or_none(text: str) -> tuple[str, ...]:
-    return () if text == 'none' else lines(text)
+    return () if text == 'none' else each_line(text)
 
 
 def patterns(text: str) -> tuple[str, ...]:
-    for line in lines(text):
+    for line in each_line(text):
         try:
             re.compile(line)
         except re.error as error:
             raise ValueError(f'{line} is no regular expression: {error}') \
                 from error
-    return lines(text)
+    return each_line(text)
 
 
 def some_of(*known: str) -> Callable[[str], tuple[str, ...]]:
@@ -151,7 +105,7 @@ def some_of(*known: str) -> Callable[[str], tuple[str, ...]]:
     return convert
 
 
-def vm_types(text: str) -> tuple[str, ...]:
+def types(text: str) -> tuple[str, ...]:
     found = some_of(ALL, *VM_TYPES)(text)
     if ALL in found and len(found) > 1:
         raise ValueError(f'{ALL} has to be alone')
@@ -168,7 +122,7 @@ def assignments(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def event(text: str) -> Event:
+def one_event(text: str) -> Event:
     name, _, rest = text.partition(' ')
     data: dict[str, object] = {}
     for key, value in assignments(rest):
@@ -179,16 +133,24 @@ def event(text: str) -> Event:
     return Event(name, data)
 
 
-def used(text: str) -> Used:
+def all_events(text: str) -> tuple[Event, ...]:
+    return tuple(map(one_event, each_line(text)))
+
+
+def bound(text: str) -> Used:
     match = re.fullmatch(r'(\S+): (\S+)?\.\.(\S+)?(?: since (\S+))?', text)
     if not match or not (match[2] or match[3]):
         raise ValueError(f'{text} is no STEP: LEAST..MOST [since STEP]')
-    least, most = (size(bound) if bound else None
-                   for bound in match.group(2, 3))
+    least, most = (size(number) if number else None
+                   for number in match.group(2, 3))
     return Used(match[1], least, most, match[4])
 
 
-def exits(text: str) -> frozenset[str]:
+def bounds(text: str) -> tuple[Used, ...]:
+    return tuple(map(bound, each_line(text)))
+
+
+def all_exits(text: str) -> frozenset[str]:
     for one in words(text):
         if not re.fullmatch(r'(hypercall|fault-0x[0-9a-f]+):(private|shared)',
                             one):
@@ -197,39 +159,68 @@ def exits(text: str) -> frozenset[str]:
     return frozenset(words(text))
 
 
+def all_sizes(text: str) -> frozenset[int]:
+    return frozenset(map(size, words(text)))
+
+
+def quoted(text: str) -> tuple[str, ...]:
+    return tuple(shlex.split(text))
+
+
 def content(text: str) -> tuple[int, int]:
-    length, value = words(text)
-    return size(length), int(value, 0)
+    match = re.fullmatch(r'(\S+) (0x[0-9a-f]{1,16})', text)
+    if not match:
+        raise ValueError('must be SIZE 0xWORD')
+    return size(match[1]), int(match[2], 16)
 
 
-CONVERT: dict[str, Callable] = {
-    'payload': word,
-    'run-by': word,
-    'vm-types': vm_types,
-    'needs': some_of(*NEEDS),
-    'machine': word,
-    'memory': word,
-    'backends': lines,
-    'cpus': positive,
-    'parameters': assignments,
-    'arguments': lambda text: tuple(shlex.split(text)),
-    'file': content,
-    'steps': words,
-    'limit': positive,
-    'ends': yes_or_no,
-    'lines': patterns,
-    'events': lambda text: tuple(map(event, lines(text))),
-    'counted': some_of(*KINDS),
-    'used': lambda text: tuple(map(used, lines(text))),
-    'trace': yes_or_no,
-    'exits': exits,
-    'sizes': lambda text: frozenset(map(size, words(text))),
-    'refused-accesses': lines_or_none,
-    'iommu-faults': some_or_none,
-    'replay': yes_or_no,
-}
-assert {key.replace('-', '_') for key in CONVERT} == \
-    {field.name for field in fields(Section)} - {'name'}
+def key(convert: Callable, default: Any) -> Any:
+    """A key of a section: what makes a value of its text."""
+    return field(default=default, metadata={'convert': convert})
+
+
+@dataclass(frozen=True)
+class Section:
+    """A test.  README.rst in the same directory says what each key means."""
+    name: str
+    payload: str = key(word, '')
+    run_by: str = key(word, '')
+    vm_types: tuple[str, ...] = key(types, (ALL,))
+    needs: tuple[str, ...] = key(some_of(*NEEDS), ())
+    machine: str = key(word, 'q35')
+    memory: str = key(word, '256M')
+    backends: tuple[str, ...] = key(each_line, ())
+    cpus: int = key(positive, 1)
+    parameters: tuple[tuple[str, str], ...] = key(assignments, ())
+    arguments: tuple[str, ...] = key(quoted, ())
+    file: tuple[int, int] | None = key(content, None)
+    steps: tuple[str, ...] = key(words, ())
+    limit: int = key(positive, 240)
+    ends: bool = key(yes_or_no, True)
+    lines: tuple[str, ...] = key(patterns, ())
+    events: tuple[Event, ...] = key(all_events, ())
+    counted: tuple[str, ...] = key(some_of(*KINDS), ('shmem', 'unevictable'))
+    used: tuple[Used, ...] = key(bounds, ())
+    trace: bool = key(yes_or_no, True)
+    exits: frozenset[str] | None = key(all_exits, None)
+    sizes: frozenset[int] | None = key(all_sizes, None)
+    refused_accesses: tuple[str, ...] | None = key(lines_or_none, None)
+    iommu_faults: bool | None = key(yes_or_no, None)
+    replay: bool = key(yes_or_no, False)
+
+    @property
+    def method(self) -> str:
+        """The name of the test's method."""
+        return 'test_' + self.name.replace('-', '_')
+
+    def runs_on(self, vm_type: str) -> bool:
+        if self.vm_types == (ALL,):
+            return VM_TYPES[vm_type].private
+        return vm_type in self.vm_types
+
+
+KEYS = {one.name.replace('_', '-'): one.metadata['convert']
+        for one in fields(Section) if one.metadata}
 
 
 def inconsistent(section: Section) -> str | None:
@@ -238,13 +229,13 @@ def inconsistent(section: Section) -> str | None:
         section.refused_accesses is not None
     if traced and not section.trace:
         return 'needs trace = yes'
-    for bound in section.used:
-        if bound.step not in (*section.steps, '*', PEAK):
-            return f'used: there is no step {bound.step}'
-        if bound.since and bound.since not in section.steps:
-            return f'used: there is no step {bound.since}'
-        if (bound.step == '*') > bool(bound.since):
-            return 'used: since which step are all (*) meant?'
+    for one in section.used:
+        if one.step not in (*section.steps, '*', PEAK):
+            return f'used: there is no step {one.step}'
+        if one.since and one.since not in section.steps:
+            return f'used: there is no step {one.since}'
+        if one.step == '*' and one.since in (None, section.steps[-1]):
+            return 'used: which steps are all (*)?'
     if 'intent' in section.needs and section.vm_types != ('sw-protected',):
         return 'needs = intent is for vm-types = sw-protected'
     if not section.ends and not (section.lines or section.events or
@@ -288,14 +279,14 @@ def read(text: str, payloads: set[str], programs: set[str]) -> list[Section]:
             raise Failure(f'{where}: a name has small letters, digits, and - '
                           'between them')
         converted = {}
-        for key, value in values(name).items():
-            if key not in CONVERT:
-                raise Failure(f'{where}: there is no key {key}; use one of '
-                              f'like, {", ".join(CONVERT)}')
+        for said, value in values(name).items():
+            if said not in KEYS:
+                raise Failure(f'{where}: there is no key {said}; use one of '
+                              f'like, {", ".join(KEYS)}')
             try:
-                converted[key.replace('-', '_')] = CONVERT[key](value)
+                converted[said.replace('-', '_')] = KEYS[said](value)
             except ValueError as error:
-                raise Failure(f'{where}: {key} = {value}: {error}') from error
+                raise Failure(f'{where}: {said} = {value}: {error}') from error
         section = Section(name, **converted)
         if section.payload not in payloads:
             raise Failure(f'{where}: there is no payload {section.payload}.c')

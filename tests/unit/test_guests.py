@@ -66,7 +66,7 @@ trace = yes
 exits = hypercall:private fault-0x8:shared
 sizes = 4K 2M
 refused-accesses = none
-iommu-faults = some
+iommu-faults = yes
 replay = yes
 ''')
         self.assertEqual(section, guests.Section(
@@ -144,6 +144,7 @@ replay = yes
     def test_what_cannot_be_meant(self):
         self.refused('[mixed]\nused = start: 1..2\n', 'no step start')
         for line in ('used = on: 1..2 since off', 'used = *: 1..2',
+                     'used = *: 1..2 since on',
                      'needs = intent', 'ends = no', 'run-by = none.py',
                      'trace = no\nreplay = yes', 'trace = no\nsizes = 4K',
                      'trace = no\nrefused-accesses = none'):
