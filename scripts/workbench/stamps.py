@@ -208,6 +208,7 @@ def commands(kind: str) -> Callable[[State], Iterator[Content]]:
 
 
 PARTS: dict[str, Callable[[State], Iterator[Content]]] = {
+    'all of the repo': lambda state: state.files('.'),
     'the machine': machine,
     'QEMU': binary,
     'QEMU and its tests': binary_and_tests,
@@ -234,13 +235,13 @@ INPUTS: dict[str, tuple[str, ...]] = {
     'qemu-docs': ("QEMU's documentation",),
     'coverage': ('QEMU and its tests',),
     'fuzz': ('QEMU and its tests', 'tests/fuzz'),
-    'workbench': ('.', 'QEMU and its tests'),
+    'workbench': ('all of the repo', 'QEMU and its tests'),
     'shellcheck': (),
     'machine': ('tests/machine', 'the emulated machine', 'Linux lts'),
     'avocado-lts': (*GUESTS, 'Linux lts'),
     'avocado-new': (*GUESTS, 'Linux new'),
     # What pages refer to may be anywhere
-    'docs': ('.', 'QEMU and its tests'),
+    'docs': ('all of the repo', 'QEMU and its tests'),
     'docs-host': (*GUESTS, 'commands for the host', 'Linux lts', 'Linux new'),
     'docs-kvm': (*GUESTS, 'commands for KVM', 'tests/avocado',
                  'docs/troubleshooting.rst', 'Linux lts'),
