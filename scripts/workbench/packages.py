@@ -86,6 +86,9 @@ def missing(names: tuple[str, ...], suffix: str = '') -> list[str]:
 def with_dependencies() -> Iterator[str]:
     """All that is installed of what is needed and of what that depends on, with
     versions: what a result on this machine may come from."""
+    if not shutil.which('dpkg-query'):
+        yield host().name
+        return
     listing = subprocess.run(
         ['dpkg-query', '--show', '--showformat',
          '${Package}\t${Version}\t${Essential}\t${Provides}\t'
@@ -94,7 +97,8 @@ def with_dependencies() -> Iterator[str]:
     versions: dict[str, set[str]] = {}
     depends: dict[str, set[str]] = {}
     providers: dict[str, set[str]] = {}
-    queue = [*PACKAGES, *BACKPORTS, AVOCADO]
+    known = RELEASES.get((host().distribution, host().version), Release())
+    queue = [*PACKAGES, *known.own, *known.backports, *known.debian]
     for line in listing.splitlines():
         name, version, essential, provides, needs = line.split('\t')
         versions.setdefault(name, set()).add(version)
