@@ -16,13 +16,6 @@ def members(group: str, directory: Path = TESTS) -> list[str]:
             explained.read(directory / 'groups.txt') if name == group]
 
 
-def guest_files(directory: Path = TESTS) -> list[str]:
-    """Files of tests that are not of the documentation."""
-    docs = members('docs', directory)
-    return [path.name for path in sorted(directory.glob('*.py'))
-            if path.name not in docs]
-
-
 def select(group: str, kernel: str) -> list[str]:
     """
     The tests of a group on a kernel.
@@ -31,7 +24,9 @@ def select(group: str, kernel: str) -> list[str]:
     cancelled there.
     """
     if group == 'guests':
-        return guest_files()
+        docs = members('docs')
+        return [path.name for path in sorted(TESTS.glob('*.py'))
+                if path.name not in docs]
     listed = members(group)
     if group == 'kernel':
         lacks = [(where, test) for where, test, _ in

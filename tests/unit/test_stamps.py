@@ -42,6 +42,7 @@ CHANGES = {
     # Tests
     'tests/avocado/storm.py': ON_KVM,
     'tests/avocado/guests.py': {*ON_KVM, 'deb'},
+    'tests/avocado/new.cfg': ON_KVM,
     'tests/avocado/docs.py': {'docs-kvm'},
     'tests/avocado/troubleshooting.py': {'docs-kvm'},
     'tests/avocado/cancelled.txt': ON_KVM,
