@@ -8,10 +8,16 @@
 
 #define PORT_SELECTOR 0x510
 #define PORT_DATA 0x511
+#define PORT_DMA_HIGH 0x514
+#define PORT_DMA_LOW 0x518
 #define KEY_RAM_SIZE 0x03
 #define KEY_CPU_COUNT 0x05
 #define KEY_DIRECTORY 0x19
 #define MAX_FILES 64
+
+#define DMA_ERROR 1
+#define DMA_SELECT 8
+#define DMA_WRITE 16
 
 /* An entry of the directory; numbers are big endian */
 typedef struct FwCfgFile {
@@ -71,19 +77,54 @@ static void read_directory(void)
     read_more(directory, files * sizeof(directory[0]));
 }
 
-long fwcfg_read_file(const char *name, void *buf, uint32_t size)
+static const FwCfgFile *find(const char *name)
 {
     unsigned i;
 
     read_directory();
     for (i = 0; i < files; i++) {
-        uint32_t file_size = __builtin_bswap32(directory[i].size);
-
         if (!strcmp(directory[i].name, name)) {
-            read_key(__builtin_bswap16(directory[i].key), buf,
-                     size < file_size ? size : file_size);
-            return file_size;
+            return &directory[i];
         }
     }
-    return -1;
+    return NULL;
+}
+
+long fwcfg_read_file(const char *name, void *buf, uint32_t size)
+{
+    const FwCfgFile *file = find(name);
+    uint32_t file_size;
+
+    if (!file) {
+        return -1;
+    }
+    file_size = __builtin_bswap32(file->size);
+    read_key(__builtin_bswap16(file->key), buf,
+             size < file_size ? size : file_size);
+    return file_size;
+}
+
+bool fwcfg_write_file(const char *name, const void *buf, uint32_t size)
+{
+    /* Numbers are big endian; the device clears control when it is done */
+    static volatile struct {
+        uint32_t control;
+        uint32_t size;
+        uint64_t address;
+    } dma;
+    const FwCfgFile *file = find(name);
+
+    if (!file || __builtin_bswap32(file->size) != size) {
+        return false;
+    }
+    dma.control = __builtin_bswap32(
+        (uint32_t)__builtin_bswap16(file->key) << 16 | DMA_SELECT | DMA_WRITE);
+    dma.size = __builtin_bswap32(size);
+    dma.address = __builtin_bswap64((uintptr_t)buf);
+    outl(PORT_DMA_HIGH, 0);
+    outl(PORT_DMA_LOW, __builtin_bswap32((uint32_t)(uintptr_t)&dma));
+    while (dma.control & ~__builtin_bswap32(DMA_ERROR)) {
+        cpu_relax();
+    }
+    return !dma.control;
 }
