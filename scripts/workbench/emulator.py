@@ -2,9 +2,9 @@
 """
 A machine with KVM and private memory, emulated, on this machine's own files.
 
-The distribution's QEMU emulates a CPU with AMD's nested virtualisation, or uses
-this machine's KVM if that nests.  It boots the project's kernel on the machine's
-root file system; see guest-init for what happens inside.
+The distribution's QEMU emulates a CPU with AMD's nested virtualisation, or
+uses this machine's KVM if that nests.  It boots the project's kernel on the
+machine's root file system; see guest-init for what happens inside.
 """
 
 import os
