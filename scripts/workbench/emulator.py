@@ -263,7 +263,7 @@ def run(machine: Machine, command: Sequence[str],
 
     Returns its exit status, TIMED_OUT if it took more than `limit` seconds.
     """
-    machine.terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    machine.terminal = os.isatty(0) and os.isatty(1)
     runs = machine.share / 'with-kvm'
     runs.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=runs) as directory, \
