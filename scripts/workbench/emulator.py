@@ -2,9 +2,9 @@
 """
 An emulated machine with KVM and private memory, on this machine's own files.
 
-The distribution's QEMU emulates a CPU with AMD's nested virtualisation, or uses
-this machine's KVM if that nests.  It boots the project's kernel on the machine's
-root file system; see guest-init for its first process.
+The distribution's QEMU emulates a CPU with AMD's nested virtualisation, or
+uses this machine's KVM if that nests.  It boots the project's kernel on the
+machine's root file system; see guest-init for its first process.
 """
 
 import os
@@ -263,7 +263,7 @@ def run(machine: Machine, command: Sequence[str],
 
     Returns its exit status, TIMED_OUT if it took more than `limit` seconds.
     """
-    machine.terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    machine.terminal = os.isatty(0) and os.isatty(1)
     runs = machine.share / 'with-kvm'
     runs.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=runs) as directory, \

@@ -87,8 +87,9 @@ class Pages(unittest.TestCase):
                 ('test', 'set -e\nexec echo a "b"', 'echo a b c'),
                 ('test.py', "x(documented('echo a b', {'a': z}))",
                  "'echo a b'; documented('echo b a')"),
-                ('page.rst', PAGE + '.. run: host\n\n.. code-block:: console\n\n'
-                 '   $ echo a b   # so\n', PAGE + '\necho a b\n')):
+                ('page.rst', PAGE + '.. run: host\n\n'
+                 '.. code-block:: console\n\n   $ echo a b   # so\n',
+                 PAGE + '\necho a b\n')):
             with self.subTest(name), \
                     mock.patch.object(doccommands, 'PAGES', [self.page]):
                 test = self.page.with_name(name)

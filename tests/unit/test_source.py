@@ -29,7 +29,8 @@ class Source(unittest.TestCase):
         self.build = self.directory / 'build'
         self.build.mkdir()
         for target, name, value in (
-                (qemu, 'SERIES', self.patches), (series, 'SERIES', self.patches),
+                (qemu, 'SERIES', self.patches),
+                (series, 'SERIES', self.patches),
                 (qemu, 'BASE_VERSION', self.patches / 'BASE'),
                 (series, 'BASE_VERSION', self.patches / 'BASE')):
             self.enterContext(mock.patch.object(target, name, value))
