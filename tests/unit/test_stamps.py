@@ -16,7 +16,7 @@ from workbench.steps import Failure
 ON_QEMU = {'qemu-unit', 'qemu-qtest', 'qemu-tsan', 'coverage', 'fuzz',
            'workbench', 'docs'}
 ON_KVM = {'avocado-lts', 'avocado-new', 'docs-host', 'docs-kvm'}
-ALL = {*ON_QEMU, *ON_KVM, 'series', 'shellcheck', 'qemu-docs', 'deb'}
+ALL = {*ON_QEMU, *ON_KVM, 'machine', 'series', 'shellcheck', 'qemu-docs', 'deb'}
 
 # What is changed, and what must run again because of it.  All files of the repo
 # are a part of workbench and docs, whose tests may look anywhere.
@@ -34,11 +34,11 @@ CHANGES = {
     'configs/vm/sw-protected.cfg': ON_KVM,
     'configs/libvirt/sw-protected.xml': ON_KVM,
     # Kernels
-    'configs/kernel/kvm.config': {*ON_KVM, 'deb'},
+    'configs/kernel/kvm.config': {*ON_KVM, 'deb', 'machine'},
     'configs/kernel/new/sysctl.config': {'avocado-new', 'docs-host'},
     'configs/kernel/lts/sysctl.config': {'avocado-lts', 'docs-host',
-                                         'docs-kvm', 'deb'},
-    'tests/kernel/sw-protected-intent.patch': {*ON_KVM, 'deb'},
+                                         'docs-kvm', 'deb', 'machine'},
+    'tests/kernel/sw-protected-intent.patch': {*ON_KVM, 'deb', 'machine'},
     # Tests
     'tests/avocado/storm.py': ON_KVM,
     'tests/avocado/guests.py': {*ON_KVM, 'deb'},
@@ -53,17 +53,18 @@ CHANGES = {
     # Scripts, and what they import
     'scripts/series': {'series'},
     'scripts/avocado': {*ON_KVM, 'deb'},
-    'scripts/with-kvm': {*ON_KVM, 'deb'},
+    'scripts/with-kvm': {*ON_KVM, 'deb', 'machine'},
     'scripts/demo': {'docs-host'},
-    'scripts/workbench/guest-init': {*ON_KVM, 'shellcheck', 'deb'},
-    'scripts/workbench/emulator.py': {*ON_KVM, 'deb'},
+    'scripts/workbench/guest-init': {*ON_KVM, 'shellcheck', 'deb',
+                                     'machine'},
+    'scripts/workbench/emulator.py': {*ON_KVM, 'deb', 'machine'},
     'scripts/workbench/trace.py': {*ON_KVM, 'deb'},
     'scripts/workbench/runner.py': ON_KVM,
     'scripts/workbench/plot.py': {'docs-host'},
     'scripts/workbench/coverage.py': {'coverage', 'fuzz'},
     'scripts/workbench/fuzzing.py': {'fuzz'},
     'scripts/workbench/deb-build': {'shellcheck', 'deb'},
-    'scripts/workbench/qemu.py': ALL - {'shellcheck'},
+    'scripts/workbench/qemu.py': ALL - {'shellcheck', 'machine'},
     '.ci/run': {'shellcheck'},
     # Prose
     'docs/security.rst': set(),
