@@ -93,12 +93,14 @@ class Terminal(unittest.TestCase):
         self.assertIn('m', self.wait_for(r'\[(\w+)\]\r\n')[1])
         self.type('tty\r')
         self.wait_for(r'/dev/\w+\r\n')
-        self.type('sh -c "echo be""gins; exec sleep 1000"\r')
+        self.type(r"""sh -c "trap 'echo on\"\"ward' CONT; echo be\"\"gins; """
+                  r"""while :; do sleep 0.2; done" """ '\r')
         self.wait_for('begins')
         self.type('\x1a')
         self.wait_for('Stopped')
         self.type('fg\r')
-        self.wait_for(r'sleep 1000')
+        # Not before it has the terminal again, or the key is the shell's
+        self.wait_for('onward')
         self.type('\x03')
         self.wait_for(r'# ')
         self.type('echo "status $?"\r')
