@@ -7,6 +7,7 @@ from . import explained
 from .paths import REPO
 
 TESTS = REPO / 'tests' / 'avocado'
+CANCELLED = TESTS / 'cancelled.txt'
 GROUPS = ('guests', 'kernel', 'docs')
 
 
@@ -30,7 +31,7 @@ def select(group: str, kernel: str) -> list[str]:
     listed = members(group)
     if group == 'kernel':
         lacks = [(where, test) for where, test, _ in
-                 explained.read(TESTS / 'cancelled.txt')]
+                 explained.read(CANCELLED)]
         listed += [test for where, test in lacks
                    if where != kernel and (kernel, test) not in lacks]
     return list(dict.fromkeys(listed))

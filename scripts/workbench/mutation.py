@@ -71,23 +71,20 @@ def run(wanted: str) -> int:
     rows = [['fault', 'noticed by']]
     missed = 0
 
-    def check(bar, fault: Fault | None) -> None:
-        if fault:
-            fault.apply(tree.path)
-        found.append(noticed_by(tree, build))
+    def noticed(fault: Fault) -> str:
+        fault.apply(tree.path)
+        by = noticed_by(tree, build)
         git(tree.path, 'checkout', '--', '.')
+        return by
 
-    found: list[str] = []
-    step('Test without a fault', lambda bar: check(bar, None))
-    if found[0]:
-        raise Failure(f'{found[0]} fails without a fault: correct this '
-                      'first')
+    failed = step('Test without a fault', lambda bar: noticed_by(tree, build))
+    if failed:
+        raise Failure(f'{failed} fails without a fault: correct this first')
     for fault in faults():
         if wanted not in fault.name:
             continue
-        found.clear()
-        step(fault.name, lambda bar, fault=fault: check(bar, fault))
-        rows.append([fault.name, found[0] or 'NOTHING'])
-        missed += found[0] in ('', 'build')
+        by = step(fault.name, lambda bar, fault=fault: noticed(fault))
+        rows.append([fault.name, by or 'NOTHING'])
+        missed += by in ('', 'build')
     print(table(rows, left=2))
     return 1 if missed else 0

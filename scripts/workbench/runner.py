@@ -28,10 +28,10 @@ import avocado
 from avocado.core.test import TestID
 
 from . import explained
-from .paths import REPO, build_dir
+from .groups import CANCELLED, TESTS
+from .paths import build_dir
 from .steps import Failure, main
 
-CANCELLED = REPO / 'tests' / 'avocado' / 'cancelled.txt'
 LINES_ON_FAILURE = 40
 GRACE = 60              # seconds after its own limit until a test is killed
 EXIT = {'PASS': 0, 'CANCEL': 2, 'SKIP': 2}      # 1 for all else
@@ -214,7 +214,7 @@ def avocado_run(tests: list[Test], results: Path, jobs: int) -> int:
          'uri': f'{test.file.resolve()}:{test.cls.__name__}.{test.method}'}
         for test in tests], indent=1))
     return subprocess.run(
-        ['/usr/bin/avocado', '--config', CANCELLED.parent / 'avocado.conf',
+        ['/usr/bin/avocado', '--config', TESTS / 'avocado.conf',
          'run', '--max-parallel-tasks', str(jobs), '--job-results-dir',
          results, recipe], check=False).returncode
 

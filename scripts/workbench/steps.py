@@ -13,11 +13,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from .paths import build_dir
 
 LINES_ON_FAILURE = 25
 SECONDS_BETWEEN_LINES = 30      # where there is no terminal to draw a bar on
+
+T = TypeVar('T')
 
 # From a line of a command's output to how far it is, 0 to 1, or None
 Progress = Callable[[str], float | None]
@@ -84,15 +87,16 @@ class Bar:
               flush=True)
 
 
-def step(title: str, body: Callable[[Bar], None]) -> None:
-    """Run `body` as a step of its own, with its line."""
+def step(title: str, body: Callable[[Bar], T]) -> T:
+    """Run `body` as a step of its own, with its line; what it returns."""
     bar = Bar(title)
     try:
-        body(bar)
+        result = body(bar)
     except BaseException:
         bar.end('FAILED')
         raise
     bar.end('ok')
+    return result
 
 
 def run(title: str, command: Sequence[str | Path], *, log: str,

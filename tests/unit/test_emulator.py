@@ -23,9 +23,8 @@ class Nested(unittest.TestCase):
                 self.assertEqual(nested.answer('tcg', cpu), expected)
 
     def fake(self, script):
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        program = Path(directory.name) / 'qemu'
+        directory = self.enterContext(tempfile.TemporaryDirectory())
+        program = Path(directory) / 'qemu'
         program.write_text(f'#!/bin/sh\n{script}\n')
         program.chmod(0o755)
         return str(program)

@@ -19,9 +19,8 @@ MESON = '/usr/bin/meson'
 class Install(unittest.TestCase):
 
     def setUp(self):
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        self.destination = Path(scratch.name)
+        self.destination = Path(
+            self.enterContext(tempfile.TemporaryDirectory()))
         command = documented('meson install -C build',
                              {'meson': MESON, 'build': build_dir()})
         subprocess.run([*shlex.split(command), '--quiet', '--no-rebuild',

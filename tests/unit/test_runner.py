@@ -47,9 +47,8 @@ class Kinds(avocado.Test):
 class Runner(unittest.TestCase):
 
     def setUp(self):
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        self.directory = Path(scratch.name)
+        self.directory = Path(
+            self.enterContext(tempfile.TemporaryDirectory()))
         self.file = self.directory / 'kinds.py'
         self.file.write_text(TESTS)
 

@@ -21,9 +21,8 @@ class Source(unittest.TestCase):
     """A QEMU of a few files, and a series of one patch."""
 
     def setUp(self):
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        self.directory = Path(scratch.name)
+        self.directory = Path(
+            self.enterContext(tempfile.TemporaryDirectory()))
         self.patches = self.directory / 'patches'
         self.patches.mkdir()
         self.build = self.directory / 'build'

@@ -243,14 +243,18 @@ class Keys(unittest.TestCase):
             State(repo=self.repo).digest('no/such')
 
 
-class Stamps(unittest.TestCase):
+class OwnCache(unittest.TestCase):
+    """No stamps but those of the test."""
 
     def setUp(self):
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        patch = mock.patch.dict(os.environ, XDG_CACHE_HOME=scratch.name)
-        patch.start()
-        self.addCleanup(patch.stop)
+        scratch = self.enterContext(tempfile.TemporaryDirectory())
+        self.enterContext(mock.patch.dict(os.environ, XDG_CACHE_HOME=scratch))
+
+
+class Stamps(OwnCache):
+
+    def setUp(self):
+        super().setUp()
         self.parts = {'one': '1', 'two': '2'}
 
     def test_kept(self):
@@ -283,7 +287,7 @@ class Stamps(unittest.TestCase):
         self.assertIsNone(stamps.last('a'))
 
 
-class Suite(unittest.TestCase):
+class Suite(OwnCache):
     """Which tests are run, and what is remembered of them."""
 
     class Test:
@@ -295,11 +299,7 @@ class Suite(unittest.TestCase):
             return self.now
 
     def setUp(self):
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        patch = mock.patch.dict(os.environ, XDG_CACHE_HOME=scratch.name)
-        patch.start()
-        self.addCleanup(patch.stop)
+        super().setUp()
         self.test = self.Test('a', {'one': '1'})
 
     def remember(self, planned, passed, after=None):

@@ -60,14 +60,12 @@ class Findings(unittest.TestCase):
     """What checkpatch.pl finds is asked once for each content."""
 
     def setUp(self):
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        patch = mock.patch.dict(os.environ, XDG_CACHE_HOME=directory.name)
-        patch.start()
-        self.addCleanup(patch.stop)
-        self.tree = Path(directory.name) / 'tree'
+        directory = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.enterContext(mock.patch.dict(os.environ,
+                                          XDG_CACHE_HOME=str(directory)))
+        self.tree = directory / 'tree'
         (self.tree / 'scripts').mkdir(parents=True)
-        self.patch = Path(directory.name) / '0001-a.patch'
+        self.patch = directory / '0001-a.patch'
         self.patch.write_text('one')
         self.program('echo "$3:7: WARNING: $(cat "$3")"')
 
