@@ -181,6 +181,41 @@ class Everyday(GuestTest):
             self.assertIn('Seccomp:\t2\n', file.read())
         self.check_report(guest.finish())
 
+    def test_kata(self):
+        """
+        What Kata Containers asks QEMU for beside the VM type: memory in a
+        shared file of a NUMA node, slots for more, a bridge, an entropy source,
+        a console, SCSI, vsock, a network and a throttled clock.
+        """
+        memory = '256M'
+        console = self.directory / 'console.sock'
+        guest = self.guest(
+            'convert', memory=f'{memory},slots=10,maxmem=4G',
+            machine='q35,nvdimm=on', arguments=[
+                '-name', 'sandbox-0,debug-threads=on',
+                '-uuid', '8ba1b6d4-6c94-4bd0-b4b7-7bd2f2d4e9c3',
+                '-object', f'memory-backend-file,id=dimm1,size={memory},'
+                f'mem-path={self.directory},share=on',
+                '-numa', 'node,memdev=dimm1',
+                '-device', 'pci-bridge,bus=pcie.0,id=pci-bridge-0,'
+                'chassis_nr=1,shpc=off,addr=2,io-reserve=4k,mem-reserve=1m,'
+                'pref64-reserve=1m',
+                '-device', 'virtio-serial-pci,disable-modern=false,id=serial0',
+                '-device', 'virtconsole,chardev=charconsole0,id=console0',
+                '-chardev', f'socket,id=charconsole0,path={console},'
+                'server=on,wait=off',
+                '-device', 'virtio-scsi-pci,id=scsi0,disable-modern=false',
+                '-object', 'rng-random,id=rng0,filename=/dev/urandom',
+                '-device', 'virtio-rng-pci,rng=rng0',
+                '-device', 'vhost-vsock-pci,disable-modern=false,'
+                'id=vsock-0,guest-cid=4242',
+                '-netdev', 'user,id=network-0', '-device',
+                'driver=virtio-net-pci,netdev=network-0,mq=on,vectors=4',
+                '-rtc', 'base=utc,driftfix=slew,clock=host',
+                '-global', 'kvm-pit.lost_tick_policy=discard',
+                '-vga', 'none'])
+        self.passes(guest)
+
     def test_sandbox_prealloc(self):
         """Memory is allocated by threads before the sandbox is closed."""
         self.passes(self.guest(
