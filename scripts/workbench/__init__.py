@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the commands in scripts/ share."""
+"""The commands in scripts/, in rooms; the __init__.py of each says what it is."""
