@@ -4,10 +4,12 @@
 import ast
 import contextlib
 import io
+import os
 import re
 import subprocess
 import unittest
 from graphlib import TopologicalSorter
+from pathlib import Path
 from unittest import mock
 
 from workbench.base import command
@@ -80,6 +82,39 @@ class Commands(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertTrue(done.stderr.startswith(
             'trace replay: /none does not exist'), done.stderr)
+
+
+class Renamed(unittest.TestCase):
+
+    def test_each_says_what_to_use(self):
+        program, = {path.resolve() for path in map(SCRIPTS.joinpath, OLD)}
+        self.assertEqual(set(re.findall(r"^    '([\w-]+)':",
+                                        program.read_text(), re.M)), OLD)
+        for name in OLD:
+            with self.subTest(name):
+                done = run(name, '--help')
+                self.assertEqual((done.returncode, done.stdout), (2, ''))
+                self.assertRegex(done.stderr,
+                                 rf'^scripts/{name}: use scripts/.+\n$')
+                new = re.findall(r'scripts/([\w-]+) ?(\w*)', done.stderr)[1:]
+                for words in new:
+                    self.assertIn([word for word in words if word], WHOLE)
+
+    def test_nothing_names_them(self):
+        """No file of the repository does."""
+        names = '|'.join(sorted(OLD))
+        pattern = re.compile(rf"\bscripts'?(?:/| / '|, ')({names})(?![\w-])")
+        seen = 0
+        for directory, directories, files in os.walk(REPO):
+            directories[:] = [
+                name for name in directories
+                if name not in ('.git', 'patches', '__pycache__') and
+                not Path(directory, name, 'meson-info').exists()]
+            for path in (Path(directory, name) for name in files):
+                seen += 1
+                self.assertIsNone(pattern.search(path.read_text(
+                    errors='replace')), path)
+        self.assertGreater(seen, 100)
 
 
 class Rooms(unittest.TestCase):
