@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The commands in scripts/, in rooms; the __init__.py of each says what it is."""
+"""The code of the commands in scripts/.  Each package says what it is."""

@@ -179,6 +179,18 @@ class Runs(unittest.TestCase):
             self.run_lines('$ echo two', 'one')
 
 
+class Options(unittest.TestCase):
+
+    def test_of_our_commands(self):
+        for command, wrong in (('scripts/check fuzz --keep', 0),
+                               ('scripts/check fuzz --keep --dry-run', 1),
+                               ('scripts/check nosuch --all', 1),
+                               ('scripts/no-such', 1)):
+            with self.subTest(command):
+                self.assertEqual(
+                    len(doccommands.check_options('page', command)), wrong)
+
+
 class Links(unittest.TestCase):
 
     def test_html(self):

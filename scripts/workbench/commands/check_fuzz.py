@@ -19,7 +19,7 @@ from ..check import fuzzing
 
 
 def body() -> int:
-    parser = new_parser(__doc__, example='scripts/check fuzz --seconds 60 --keep')
+    parser = new_parser(__doc__, example='scripts/check fuzz --seconds 60')
     parser.add_argument('--target', choices=fuzzing.CORPORA,
                         help='see above (default: both, one after the other)')
     parser.add_argument('--seconds', type=int, default=3600, metavar='N',

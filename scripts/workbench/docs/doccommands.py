@@ -199,15 +199,13 @@ def help_of_program(*words: str) -> str:
 
 
 def help_of(command: str) -> str:
-    """What a script of ours says of itself, and of the part of it that is
-    meant."""
+    """What a command of ours, or the subcommand that is meant, says of itself;
+    '' if there is no such thing."""
     words = argv(command)
-    if not words[0].startswith('scripts/'):
+    if not words[0].startswith('scripts/') or not (REPO / words[0]).exists():
         return ''
-    parts = [words[0:1]]
-    if words[1:] and words[1].isalpha():
-        parts.append(words[:2])
-    return ''.join(help_of_program(*part) for part in parts)
+    return help_of_program(*words[:2 if words[1:] and words[1].isalpha()
+                                  else 1])
 
 
 def check_options(where: str, command: str) -> list[str]:
