@@ -189,7 +189,7 @@ def run_rounds(options: argparse.Namespace, patched: Path,
         command += ['--', *inside(
             'python3', '-m', 'workbench.measure.rounds',
             '--patched', str(patched), '--unpatched', str(unpatched),
-            '--bound', str(build_dir() / 'tests' / 'bench' / 'floor'),
+            '--bound', str(build_dir() / 'tests' / 'measure' / 'floor'),
             '--payload', str(build_dir() / 'tests' / 'guest' / 'bench.bin'),
             '--rounds', str(options.rounds), '--output', str(output))]
         if subprocess.run(command, check=False,
@@ -216,7 +216,7 @@ def report(title: str, rows: list[list[str]], left: int = 1) -> None:
 def built(options: argparse.Namespace) -> tuple[Path, Path, Path | None]:
     """Build all programs: patched and unpatched QEMU, the micro-benchmark."""
     if not options.no_rebuild:
-        wanted = ['bzImage-lts', 'tests/guest/bench.bin', 'tests/bench/floor']
+        wanted = ['bzImage-lts', 'tests/guest/bench.bin', 'tests/measure/floor']
         build(*wanted, *([] if options.patched else ['qemu-version']))
     patched = options.patched or build_dir() / 'bin' / 'qemu-system-x86_64'
     if options.unpatched:
