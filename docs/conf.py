@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How Sphinx builds the documentation; scripts/docs runs it."""
+"""How Sphinx builds the documentation; scripts/build docs runs it."""
 
 project = 'qemu-memfd-private'
 extensions = ['sphinx.ext.graphviz']

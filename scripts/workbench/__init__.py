@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the commands in scripts/ share."""
+"""The code of the commands in scripts/.  Each package says what it is."""

@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 
 from qemu.qmp.qmp_client import ExecuteError
-from workbench.avocado import GuestTest
-from workbench.guest import PAYLOADS
-from workbench.paths import REPO
+from workbench.base.paths import REPO
+from workbench.guest.avocado import GuestTest
+from workbench.guest.guest import PAYLOADS
 
 MIB = 1 << 20
 BACKEND = 'memory-backend-memfd-private'

@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 from qemu.machine.machine import VMLaunchFailure
-from workbench.avocado import GuestTest
-from workbench.guest import assigned_device
+from workbench.guest.avocado import GuestTest
+from workbench.guest.guest import assigned_device
 
 TYPE1_LIMIT = Path('/sys/module/vfio_iommu_type1/parameters/dma_entry_limit')
 

@@ -3,7 +3,7 @@
 print what it says."""
 
 import avocado
-from workbench.doccommands import find_blocks, run_page
+from workbench.docs.doccommands import find_blocks, run_page
 
 
 class Docs(avocado.Test):

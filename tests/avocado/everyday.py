@@ -8,7 +8,7 @@ import struct
 import subprocess
 import time
 
-from workbench.avocado import GuestTest
+from workbench.guest.avocado import GuestTest
 
 # Of the payload's screen
 WIDTH, HEIGHT, LINES_OF_A_PAGE = 64, 64, 16

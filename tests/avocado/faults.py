@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A private access to what cannot be private, on real KVM."""
 
-from workbench.avocado import GuestTest
+from workbench.guest.avocado import GuestTest
 
 FAULT_EVENT = 'PRIVATE_MEMORY_FAULT'
 

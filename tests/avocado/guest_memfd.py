@@ -5,9 +5,9 @@ import re
 import time
 from pathlib import Path
 
-from workbench.avocado import GuestTest
-from workbench.console import ConsoleMachine
-from workbench.guest import has_mapped_guest_memfd
+from workbench.guest.avocado import GuestTest
+from workbench.guest.console import ConsoleMachine
+from workbench.guest.guest import has_mapped_guest_memfd
 
 MIB = 1 << 20
 BACKEND = 'memory-backend-guest-memfd'

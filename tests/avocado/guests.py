@@ -12,13 +12,13 @@ import subprocess
 from pathlib import Path
 from string import Template
 
-from workbench.avocado import GuestTest
-from workbench.guest import PASSED
-from workbench.guests import PEAK, sections
-from workbench.paths import REPO
-from workbench.replay import from_trace, run_file
-from workbench.trace import events
-from workbench.vm_types import VM_TYPES
+from workbench.base.paths import REPO
+from workbench.guest.avocado import GuestTest
+from workbench.guest.guest import PASSED
+from workbench.guest.guests import PEAK, sections
+from workbench.guest.vm_types import VM_TYPES
+from workbench.trace.replay import from_trace, run_file
+from workbench.trace.trace import events
 
 REFUSED = 'guest_memfd_manager_access_refused'
 HUGE_PAGES = Path('/sys/kernel/mm/transparent_hugepage')

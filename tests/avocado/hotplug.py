@@ -4,8 +4,8 @@
 import os
 import time
 
-from workbench.avocado import GuestTest
-from workbench.surroundings import nightly
+from workbench.guest.avocado import GuestTest
+from workbench.machine.surroundings import nightly
 
 MIB, GIB = 1 << 20, 1 << 30
 

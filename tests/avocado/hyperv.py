@@ -3,7 +3,7 @@
 
 import socket
 
-from workbench.avocado import GuestTest
+from workbench.guest.avocado import GuestTest
 
 HYPERV = ('-cpu', 'host,hv-vpindex,hv-synic')
 # What gdb is told when memory cannot be accessed

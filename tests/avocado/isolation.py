@@ -5,8 +5,8 @@ import mmap
 import os
 from pathlib import Path
 
-from workbench.avocado import GuestTest
-from workbench.isolation import STEPS, observe, secret
+from workbench.guest.avocado import GuestTest
+from workbench.guest.isolation import STEPS, observe, secret
 
 
 class Isolation(GuestTest):

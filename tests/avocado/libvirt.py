@@ -13,10 +13,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import avocado
-from workbench import libvirt
-from workbench.guest import PAYLOADS, has_intent, has_mapped_guest_memfd
-from workbench.paths import REPO
-from workbench.steps import Failure
+from workbench.base.paths import REPO
+from workbench.base.steps import Failure
+from workbench.guest import libvirt
+from workbench.guest.guest import PAYLOADS, has_intent, has_mapped_guest_memfd
 
 CONFIGS = REPO / 'configs' / 'libvirt'
 MIB = 1 << 20

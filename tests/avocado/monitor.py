@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the monitor tells of private memory while guests use it, on real KVM."""
 
-from workbench.avocado import GuestTest
+from workbench.guest.avocado import GuestTest
 
 MIB = 1 << 20
 BACKEND = 'memory-backend-memfd-private'

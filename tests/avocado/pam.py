@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the host does while RAM and ROM change places, on real KVM."""
 
-from workbench.avocado import GuestTest
+from workbench.guest.avocado import GuestTest
 
 
 class Pam(GuestTest):

@@ -6,9 +6,9 @@ from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
-from workbench.avocado import GuestTest
-from workbench.guest import Guest
-from workbench.memcg import MemoryCgroup
+from workbench.guest.avocado import GuestTest
+from workbench.guest.guest import Guest
+from workbench.guest.memcg import MemoryCgroup
 
 CORRUPT = Path('/sys/kernel/debug/hwpoison/corrupt-pfn')
 PAGE_FLAGS = Path('/proc/kpageflags')       # Documentation/admin-guide/mm

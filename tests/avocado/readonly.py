@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Memory that is read-only is plugged, or is all that there is, on real KVM."""
 
-from workbench.avocado import GuestTest
+from workbench.guest.avocado import GuestTest
 
 MIB, GIB = 1 << 20, 1 << 30
 WORD = 0x0ddba11

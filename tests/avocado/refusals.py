@@ -2,7 +2,7 @@
 """What a software-protected VM cannot have is refused in one line."""
 
 
-from workbench.avocado import GuestTest
+from workbench.guest.avocado import GuestTest
 
 PROTECTED = ('-object', 'sw-protected-vm,id=cgs0')
 # What QEMU adds to each failure of this kind

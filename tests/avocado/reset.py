@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """After a reset memory is shared and private halves are empty, on real KVM."""
 
-from workbench.avocado import GuestTest
+from workbench.guest.avocado import GuestTest
 
 
 class Reset(GuestTest):

@@ -3,8 +3,8 @@
 
 import struct
 
-from workbench.avocado import GuestTest
-from workbench.surroundings import nightly
+from workbench.guest.avocado import GuestTest
+from workbench.machine.surroundings import nightly
 
 CPUS = 4
 # For more use "avocado run -p conversions=N"

@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 import avocado
-from workbench.paths import REPO, build_dir
-from workbench.surroundings import emulated
+from workbench.base.paths import REPO, build_dir
+from workbench.machine.surroundings import emulated
 
 
 class Surroundings(avocado.Test):

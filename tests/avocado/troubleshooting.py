@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from qemu.machine import QEMUMachine
 from qemu.machine.qtest import QEMUQtestMachine
 from qemu.qmp.qmp_client import ExecuteError
-from workbench import doccommands
-from workbench.avocado import GuestTest
-from workbench.console import BINARY
-from workbench.guest import has_mapped_guest_memfd
-from workbench.guests import sections
-from workbench.paths import REPO
+from workbench.base.paths import REPO
+from workbench.docs import doccommands
+from workbench.guest.avocado import GuestTest
+from workbench.guest.console import BINARY
+from workbench.guest.guest import has_mapped_guest_memfd
+from workbench.guest.guests import sections
 
 PAGE = REPO / 'docs' / 'troubleshooting.rst'
 BACKEND = 'memory-backend-memfd-private'
@@ -127,7 +127,7 @@ class Troubleshooting(GuestTest):
         return re.sub(r"'\s+'", '', (REPO / name).read_text())
 
     def run_on_page(self) -> str:
-        """A command of the page prints it, which scripts/docs --check
+        """A command of the page prints it, which scripts/check docs
         compares."""
         return '\n'.join(line for block in doccommands.blocks(PAGE, [])
                          if block.kind == 'host' for command in block.commands

@@ -12,15 +12,16 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from workbench import chroot, deb, firmware
-from workbench.documented import documented
-from workbench.paths import REPO, build_dir
+from workbench.base.paths import REPO, build_dir
+from workbench.build import chroot, deb
+from workbench.check import firmware
+from workbench.docs.documented import documented
 
 DEBIANS_OWN = ['qemu-system-x86', 'qemu-system-gui',
                'qemu-system-modules-spice', 'qemu-block-extra', 'qemu-utils']
 COMMON = 'qemu-system-x86 qemu-system-common'
-BUILD = documented('scripts/build-deb',
-                   {'scripts/build-deb': REPO / 'scripts' / 'build-deb'})
+BUILD = documented('scripts/build deb',
+                   {'scripts/build': REPO / 'scripts' / 'build'})
 INSTALL = documented('apt install ./qemu-*.deb')
 REMOVE = documented("apt remove '?version(private)'")
 TEST = REPO / 'tests/avocado/guests.py:SwProtected.test_convert_explicit_4k'
@@ -77,7 +78,7 @@ class Packages(unittest.TestCase):
             binary.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
             binary.chmod(0o755)
             result = subprocess.run(
-                [REPO / 'scripts' / 'avocado', '--avocado-run', TEST],
+                [REPO / 'scripts' / 'check', 'guest', '--avocado-run', TEST],
                 text=True, check=False,
                 stdin=subprocess.DEVNULL, capture_output=True,
                 env={**os.environ, 'QMP_QEMU_BINARY': str(binary)})

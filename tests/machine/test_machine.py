@@ -13,7 +13,7 @@ import time
 import unittest
 from pathlib import Path
 
-from workbench.paths import REPO
+from workbench.base.paths import REPO
 
 LIMIT = 240             # seconds, for one start
 PLACES = ('/tmp', '/var/tmp', '/run', '/dev/shm')

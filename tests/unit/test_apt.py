@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
-from workbench import packages, sources
-from workbench.apt import Host, Source, derive, host, parse_deb822, \
-    parse_one_line, system_sources
-from workbench.steps import Failure
+from workbench.base.steps import Failure
+from workbench.build import packages, sources
+from workbench.build.apt import (Host, Source, derive, host, parse_deb822,
+                                 parse_one_line, system_sources)
 
 DEBIAN = Host('debian', '12', 'bookworm', 'Debian')
 DEB822 = '''\

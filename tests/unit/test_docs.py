@@ -7,16 +7,15 @@ import json
 import os
 import tempfile
 import unittest
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from unittest import mock
 
-from workbench import doccommands, doclinks, qemu
-from workbench.doccommands import Block, Command, Shell, blocks, session
-from workbench.documented import documented
-from workbench.paths import REPO
-from workbench.steps import Failure
+from workbench.base.steps import Failure
+from workbench.build import qemu
+from workbench.commands import check_qemu
+from workbench.docs import doccommands, doclinks
+from workbench.docs.doccommands import Block, Command, Shell, blocks, session
+from workbench.docs.documented import documented
 
 PAGE = '''\
 .. run: host
@@ -180,6 +179,18 @@ class Runs(unittest.TestCase):
             self.run_lines('$ echo two', 'one')
 
 
+class Options(unittest.TestCase):
+
+    def test_of_our_commands(self):
+        for command, wrong in (('scripts/check fuzz --keep', 0),
+                               ('scripts/check fuzz --keep --dry-run', 1),
+                               ('scripts/check nosuch --all', 1),
+                               ('scripts/no-such', 1)):
+            with self.subTest(command):
+                self.assertEqual(
+                    len(doccommands.check_options('page', command)), wrong)
+
+
 class Links(unittest.TestCase):
 
     def test_html(self):
@@ -205,9 +216,6 @@ class Links(unittest.TestCase):
 class QemuDocs(unittest.TestCase):
 
     def test_a_warning_is_not_forgotten(self):
-        loader = SourceFileLoader('qemu_tests', f'{REPO}/scripts/qemu-tests')
-        script = module_from_spec(spec_from_loader('qemu_tests', loader))
-        loader.exec_module(script)
         with tempfile.TemporaryDirectory() as directory, \
                 mock.patch.dict(os.environ, QMP_BUILD_DIR=directory), \
                 contextlib.redirect_stdout(io.StringIO()), \
@@ -225,9 +233,9 @@ class QemuDocs(unittest.TestCase):
             index.write_text(f'{text}\n:ref:`nowhere`\n')
             for _ in range(2):
                 with self.assertRaisesRegex(Failure, 'exit status'):
-                    script.build_docs(tree)
+                    check_qemu.build_docs(tree)
             index.write_text(text)
-            script.build_docs(tree)
+            check_qemu.build_docs(tree)
 
 
 if __name__ == '__main__':

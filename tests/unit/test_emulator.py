@@ -8,9 +8,10 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from workbench import emulator, libvirt, linux_guest, nested
-from workbench.emulator import Machine
-from workbench.steps import Failure
+from workbench.base.steps import Failure
+from workbench.guest import libvirt, linux_guest
+from workbench.machine import emulator, nested
+from workbench.machine.emulator import Machine
 
 
 class Nested(unittest.TestCase):

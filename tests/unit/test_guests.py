@@ -3,10 +3,10 @@
 
 import unittest
 
-from workbench import guests
-from workbench.paths import REPO
-from workbench.steps import Failure
-from workbench.vm_types import VM_TYPES
+from workbench.base.paths import REPO
+from workbench.base.steps import Failure
+from workbench.guest import guests
+from workbench.guest.vm_types import VM_TYPES
 
 PAYLOADS = {'mixed', 'storm'}
 PROGRAMS = {'tests/storm.py'}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What meson installs is a QEMU that works without the build directory, with
-firmware that scripts/prepare has installed."""
+firmware that scripts/build prepare has installed."""
 
 import json
 import shlex
@@ -9,9 +9,9 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from workbench import firmware
-from workbench.documented import documented
-from workbench.paths import REPO, build_dir
+from workbench.base.paths import REPO, build_dir
+from workbench.check import firmware
+from workbench.docs.documented import documented
 
 MESON = '/usr/bin/meson'
 

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What scripts/plot-conversions draws, from traces written by hand."""
+"""What scripts/trace plot draws, from traces written by hand."""
 
 import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 
-from workbench import plot
-from workbench.history import Change, Mark, Ranges, State, read
-from workbench.paths import REPO
-from workbench.steps import Failure
+from workbench.base.paths import REPO
+from workbench.base.steps import Failure
+from workbench.trace import plot
+from workbench.trace.history import Change, Mark, Ranges, State, read
 
 ABSENT, SHARED, PRIVATE = State
 MAP = 'guest_memfd_manager_map'
@@ -367,7 +367,7 @@ class Command(unittest.TestCase):
 
     def run_it(self, *arguments):
         return subprocess.run(
-            [REPO / 'scripts' / 'plot-conversions', *arguments], check=False,
+            [REPO / 'scripts' / 'trace', 'plot', *arguments], check=False,
             capture_output=True, text=True)
 
     def test_errors_are_one_line(self):

@@ -7,8 +7,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from workbench import runner
-from workbench.steps import Failure
+from workbench.base.steps import Failure
+from workbench.guest import runner
 
 TESTS = '''
 import os

@@ -8,9 +8,9 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from workbench import qemu, series
-from workbench.qemu import Tree
-from workbench.steps import Failure
+from workbench.base.steps import Failure
+from workbench.build import qemu, series
+from workbench.build.qemu import Tree
 
 IDENTITY = ('-c', 'user.name=A', '-c', 'user.email=a@example.org',
             '-c', 'commit.gpgsign=false')

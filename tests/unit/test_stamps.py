@@ -8,14 +8,18 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from workbench import doccommands, groups, qemu, runner, stamps, suite
-from workbench.paths import REPO, build_dir
-from workbench.stamps import State
-from workbench.steps import Failure
+from workbench.base.paths import REPO, build_dir
+from workbench.base.steps import Failure
+from workbench.build import qemu
+from workbench.check import stamps, suite
+from workbench.check.stamps import State
+from workbench.docs import doccommands
+from workbench.guest import groups, runner
 
 ON_QEMU = {'qemu-unit', 'qemu-qtest', 'qemu-tsan', 'coverage', 'fuzz',
            'workbench', 'docs'}
 ON_KVM = {'avocado-lts', 'avocado-new', 'docs-host', 'docs-kvm'}
+WORKBENCH = 'scripts/workbench'
 ALL = {*ON_QEMU, *ON_KVM, 'machine', 'series', 'shellcheck', 'qemu-docs', 'deb'}
 
 # What is changed, and what must run again because of it.  All files of the repo
@@ -52,19 +56,38 @@ CHANGES = {
     'tests/deb/test_deb.py': {'deb'},
     # Scripts, and what they import
     'scripts/series': {'series'},
-    'scripts/avocado': {*ON_KVM, 'deb'},
+    'scripts/check': ALL - {'series', 'machine', 'shellcheck'},
     'scripts/with-kvm': {*ON_KVM, 'deb', 'machine'},
     'scripts/demo': {'docs-host'},
-    'scripts/workbench/guest-init': {*ON_KVM, 'shellcheck', 'deb',
-                                     'machine'},
-    'scripts/workbench/emulator.py': {*ON_KVM, 'deb', 'machine'},
-    'scripts/workbench/trace.py': {*ON_KVM, 'deb'},
-    'scripts/workbench/runner.py': ON_KVM,
-    'scripts/workbench/plot.py': {'docs-host'},
-    'scripts/workbench/coverage.py': {'coverage', 'fuzz'},
-    'scripts/workbench/fuzzing.py': {'fuzz'},
-    'scripts/workbench/deb-build': {'shellcheck', 'deb'},
-    'scripts/workbench/qemu.py': ALL - {'shellcheck', 'machine'},
+    'scripts/build': {'docs-host', 'deb'},
+    f'{WORKBENCH}/base/command.py': ALL - {'shellcheck'},
+    f'{WORKBENCH}/base/steps.py': ALL - {'shellcheck'},
+    f'{WORKBENCH}/commands/series.py': {'series'},
+    f'{WORKBENCH}/commands/check.py': set(),
+    f'{WORKBENCH}/commands/check_guest.py': {*ON_KVM, 'deb'},
+    f'{WORKBENCH}/commands/check_qemu.py': {'qemu-unit', 'qemu-qtest',
+                                            'qemu-tsan', 'qemu-docs'},
+    f'{WORKBENCH}/commands/check_fuzz.py': {'fuzz'},
+    f'{WORKBENCH}/commands/check_mutation.py': set(),
+    f'{WORKBENCH}/commands/with_kvm.py': {*ON_KVM, 'deb', 'machine'},
+    f'{WORKBENCH}/commands/demo.py': {'docs-host'},
+    f'{WORKBENCH}/commands/build_deb.py': {'deb'},
+    f'{WORKBENCH}/commands/trace_plot.py': {'docs-host'},
+    f'{WORKBENCH}/commands/measure_dma.py': set(),
+    f'{WORKBENCH}/machine/guest-init': {*ON_KVM, 'shellcheck', 'deb',
+                                        'machine'},
+    f'{WORKBENCH}/machine/emulator.py': {*ON_KVM, 'deb', 'machine'},
+    f'{WORKBENCH}/trace/trace.py': {*ON_KVM, 'deb'},
+    f'{WORKBENCH}/trace/plot.py': {'docs-host'},
+    f'{WORKBENCH}/guest/runner.py': {*ON_KVM, 'deb'},
+    f'{WORKBENCH}/guest/demo.py': {'docs-host'},
+    f'{WORKBENCH}/guest/avocado.py': {*ON_KVM, 'deb'},
+    f'{WORKBENCH}/docs/pages.py': {'docs-host'},
+    f'{WORKBENCH}/check/coverage.py': {'coverage', 'fuzz'},
+    f'{WORKBENCH}/check/fuzzing.py': {'fuzz'},
+    f'{WORKBENCH}/measure/dma.py': set(),
+    f'{WORKBENCH}/build/deb-build': {'shellcheck', 'deb'},
+    f'{WORKBENCH}/build/qemu.py': ALL - {'shellcheck', 'machine'},
     '.ci/run': {'shellcheck'},
     # Prose
     'docs/security.rst': set(),

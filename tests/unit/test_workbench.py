@@ -9,20 +9,22 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from workbench import coverage, fuzzing, mutation, qemu, replay, series
-from workbench.paths import digest, made_whole
-from workbench.steps import Failure, counted_progress, ninja_progress
-from workbench.trace import conversions
+from workbench.base.paths import digest, made_whole
+from workbench.base.steps import Failure, counted_progress, ninja_progress
+from workbench.build import qemu, series
+from workbench.check import coverage, fuzzing, mutation
+from workbench.trace import replay
+from workbench.trace.trace import conversions
 
 try:
-    from workbench import guest
+    from workbench.guest import guest
 except ModuleNotFoundError:
     # QEMU's own Python package is there only once its tree is
     for name in ('qemu', 'qemu.machine', 'qemu.qmp'):
         sys.modules[name] = types.ModuleType(name)
     sys.modules['qemu.machine'].QEMUMachine = object
     sys.modules['qemu.qmp'].QMPError = Exception
-    from workbench import guest
+    from workbench.guest import guest
 
 PATCH = '''\
 From 0000000000000000000000000000000000000000 Mon Sep 17 00:00:00 2001

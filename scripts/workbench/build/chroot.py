@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+Debian 13 on a machine that has another Debian: root file systems, made once
+per content by mmdebstrap from the machine's own mirror, and commands in them.
+"""
+
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..base.paths import cache_dir, digest, made_whole
+from ..base.steps import Bar, Progress, run_logged, step
+from .apt import Apt, as_root
+from .sources import SUITE
+
+DIRECTORY = 'debian'
+# Mounts are the namespace's own, so they are gone when the command is
+MOUNT_AND_RUN = '''
+root=$1
+shift
+mount --rbind /dev "$root/dev"
+mount --rbind /proc "$root/proc"
+while [ "$1" != -- ]; do
+    mkdir --parents "$root/$2"
+    mount --bind "$1" "$root/$2"
+    shift 2
+done
+shift
+exec chroot "$root" "$@"
+'''
+ENVIRONMENT = ['env', '--ignore-environment', 'HOME=/root', 'LC_ALL=C.UTF-8',
+               'PATH=/usr/sbin:/usr/bin:/sbin:/bin',
+               'DEBIAN_FRONTEND=noninteractive']
+
+
+def proxies() -> list[str]:
+    """What the machine's apt needs to reach the mirror."""
+    dump = subprocess.run(['apt-config', 'dump'], check=True, text=True,
+                          capture_output=True).stdout
+    return [line for line in dump.splitlines()
+            if line.startswith('Acquire::') and '::proxy ' in line.lower()]
+
+
+def make(name: str, packages: Sequence[str], files: Sequence[Path],
+         command: str) -> Path:
+    """
+    The tarball of a root file system with these packages, in which `command`
+    was run, in a directory with copies of `files`.
+    """
+    made_from = digest([SUITE, *packages, command, *files])
+    target = cache_dir() / DIRECTORY / f'{name}-{made_from}'
+    tarball = target / 'root.tar.zst'
+
+    def body(bar: Bar) -> None:
+        apt = Apt(SUITE)
+        apt.update(bar)
+        copies = shlex.join(map(str, files))
+        script = shlex.quote(f'cd /files\n{command}')
+        with made_whole(target) as scratch:
+            run_logged(
+                [*as_root(), 'unshare', '--mount', 'mmdebstrap', '--mode=root',
+                 '--variant=minbase', f'--include={",".join(packages)}',
+                 *(f'--aptopt={line}' for line in proxies()),
+                 '--aptopt=APT::Get::Assume-Yes "true"',
+                 '--aptopt=APT::Install-Recommends "false"',
+                 '--aptopt=Acquire::Retries "3"',
+                 '--dpkgopt=force-unsafe-io',
+                 '--customize-hook=mkdir "$1/files"',
+                 f'--customize-hook=copy-in {copies} /files',
+                 f'--customize-hook=chroot "$1" sh -euc {script}',
+                 SUITE, scratch / tarball.name, apt.home / 'this.sources'],
+                bar, log=f'chroot-{name}')
+
+    if not target.exists():
+        step(f'Set up a Debian {SUITE}: {name}', body)
+    return tarball
+
+
+@contextmanager
+def unpacked(tarball: Path) -> Iterator[Path]:
+    """A root file system, to be changed at will and thrown away."""
+    directory = tempfile.mkdtemp(prefix='.root-', dir=cache_dir() / DIRECTORY)
+    try:
+        subprocess.run([*as_root(), 'tar', '--extract', '--file', tarball,
+                        '--directory', directory], check=True)
+        yield Path(directory)
+    finally:
+        subprocess.run([*as_root(), 'rm', '--recursive', '--force',
+                        '--one-file-system', directory], check=True)
+
+
+def inside(root: Path, command: Sequence[str | Path],
+           mounts: Mapping[Path, str] | None = None) -> list[str]:
+    """How to run `command` in a root file system, with directories of this
+    machine at other places in it."""
+    pairs = [str(part) for pair in (mounts or {}).items() for part in pair]
+    return [*as_root(), 'unshare', '--mount', 'sh', '-euc', MOUNT_AND_RUN,
+            'sh', str(root), *pairs, '--', *ENVIRONMENT, *map(str, command)]
+
+
+def run(bar: Bar, root: Path, command: Sequence[str | Path], *, log: str,
+        mounts: Mapping[Path, str] | None = None,
+        progress: Progress | None = None) -> None:
+    """Run `command` in a root file system, as a part of a step."""
+    run_logged(inside(root, command, mounts), bar, log=log, progress=progress)

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The series as files: export of a tree's commits, and checks of them."""
+
+import re
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..base import explained
+from ..base.paths import (REPO, SERIES, build_dir, cache_dir, digest,
+                          write_whole)
+from ..base.steps import Bar, Failure, run, step
+from . import qemu
+from .qemu import BASE_TAG, BASE_VERSION, Tree, patches
+
+EXPLAINED = REPO / 'configs' / 'checkpatch-explained.txt'
+# What the cover letter says; its name is not that of a patch, which git am
+# would take it for
+COVER_TEXT = REPO / 'patches' / 'cover-letter.txt'
+COVER = '0000-cover-letter.txt'
+
+# No configuration of the user's, and nothing that another git writes
+# differently or that changes where the patch does not
+FORMAT_PATCH = (
+    'format-patch', '--no-signature', '--zero-commit', '--no-renames',
+    '--diff-algorithm=myers', '--indent-heuristic', '--unified=3', '--stat=72',
+    '--no-numbered', '--no-cover-letter', '--no-thread', '--no-attach',
+    '--no-base', '--no-color', '--src-prefix=a/', '--dst-prefix=b/', '--quiet')
+
+
+def normalize(text: str) -> str:
+    """Take out of a patch what changes when the patch does not."""
+    header, body = text.split('\n\n', 1)
+    header = re.sub(r'^Date: .*\n', '', header, flags=re.M)
+    message, diff, rest = body.partition('\ndiff --git ')
+    rest = re.sub(r'^index [0-9a-f]+\.\.[0-9a-f]+(?: \d+)?\n', '', rest,
+                  flags=re.M)
+    return f'{header}\n\n{message}{diff}{rest}'
+
+
+def format_patch(tree: Tree, target: Path, *options: str,
+                 **environ: str) -> None:
+    qemu.git(tree.path, *options, f'--output-directory={target}',
+             f'{BASE_TAG}..', GIT_CONFIG_GLOBAL='/dev/null',
+             GIT_CONFIG_SYSTEM='/dev/null', GIT_CONFIG_NOSYSTEM='1', **environ)
+
+
+def export_cover(tree: Tree, target: Path) -> None:
+    """Write the cover letter: the text, the patches, what they change."""
+    name, email = qemu.git(tree.path, 'log', '-1', '--format=%an%n%ae'
+                           ).splitlines()
+    text = COVER_TEXT.read_text()
+    with tempfile.TemporaryDirectory(dir=build_dir()) as directory:
+        format_patch(
+            tree, Path(directory), '-c', f'branch.series.description={text}',
+            *FORMAT_PATCH, '--numbered', '--cover-letter',
+            '--cover-from-description=subject',
+            GIT_COMMITTER_NAME=name, GIT_COMMITTER_EMAIL=email)
+        letter, = Path(directory).glob('0000-*')
+        header, body = letter.read_text().split('\n\n', 1)
+        header = re.sub(r'^Date: .*\n', '', header, flags=re.M)
+        (target / COVER).write_text(f'{header}\n\n{body}')
+
+
+def export(tree: Tree, target: Path) -> list[Path]:
+    """Write the tree's commits to `target`; returns the files."""
+    merges = qemu.git(tree.path, 'rev-list', '--merges', f'{BASE_TAG}..')
+    if merges:
+        raise Failure(f'{tree.path} has merge commits: run git rebase '
+                      f'{BASE_TAG} to remove them')
+    subjects = qemu.git(tree.path, 'log', '--format=%s', f'{BASE_TAG}..')
+    for subject in subjects.splitlines():
+        if re.match(r'(fixup|squash|amend)! ', subject):
+            raise Failure(f"{tree.path} has '{subject}': run git rebase "
+                          f'--interactive --autosquash {BASE_TAG}')
+    format_patch(tree, target, *FORMAT_PATCH)
+    files = sorted(target.glob('[0-9]*.patch'))
+    for file in files:
+        file.write_bytes(normalize(file.read_bytes().decode('utf-8',
+                                                            'surrogateescape')
+                                   ).encode('utf-8', 'surrogateescape'))
+    export_cover(tree, target)
+    return files
+
+
+def write_export(tree: Tree) -> int:
+    """Make patches/ say what the tree's commits say; returns how many."""
+    with tempfile.TemporaryDirectory(dir=build_dir()) as directory:
+        files = export(tree, Path(directory))
+        keep = {file.name for file in files}
+        for old in patches():
+            if old.name not in keep:
+                old.unlink()
+        SERIES.mkdir(parents=True, exist_ok=True)
+        for file in [*files, Path(directory) / COVER]:
+            (SERIES / file.name).write_bytes(file.read_bytes())
+    BASE_VERSION.write_text(tree.version() + '\n')
+    tree.remember()
+    return len(files)
+
+
+def check_places(tree: Tree) -> None:
+    """
+    Failure if the next patches do not apply exactly where they say.
+
+    Only asked of the version that the series was exported against: a later
+    10.0.x moves lines.
+    """
+    if tree.version() != BASE_VERSION.read_text().strip():
+        print(f'  QEMU {tree.version()} is not the version against which the '
+              'series was exported: offsets are accepted')
+        return
+    for patch in patches():
+        said = subprocess.run(['git', 'apply', '--index', '--verbose', patch],
+                              cwd=tree.path, capture_output=True, text=True,
+                              check=False)
+        text = said.stderr + said.stdout
+        if said.returncode or re.search(r'\(offset |with fuzz', text):
+            raise Failure(f'{patch.name} does not apply exactly: '
+                          f'{text.strip()}')
+    qemu.git(tree.path, 'reset', '--quiet', '--hard')
+
+
+def without_places(patch: bytes) -> bytes:
+    """A patch without the line numbers of its hunks."""
+    return re.sub(rb'^@@ -[\d,]+ \+[\d,]+ @@.*', b'@@', patch, flags=re.M)
+
+
+def check_same(tree: Tree) -> None:
+    """
+    Failure unless exporting what was applied gives what is committed.
+
+    On another version than the series was exported against, hunks may be in
+    other lines.
+    """
+    other = tree.version() != BASE_VERSION.read_text().strip()
+    with tempfile.TemporaryDirectory(dir=build_dir()) as directory:
+        export(tree, Path(directory))
+        exported = {file.name: file.read_bytes()
+                    for file in Path(directory).iterdir()}
+    committed = {file.name: file.read_bytes()
+                 for file in [*patches(), SERIES / COVER] if file.exists()}
+    for name in sorted(exported.keys() | committed.keys()):
+        one, two = exported.get(name, b''), committed.get(name, b'')
+        if other:
+            one, two = without_places(one), without_places(two)
+        if one != two:
+            raise Failure(f'{name} differs from the output of scripts/series '
+                          'export: export again and commit the result')
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One finding of checkpatch.pl that is right to be left."""
+    patch: str          # part of the patch's name
+    finding: str        # part of the finding's text
+
+
+def explanations() -> list[Explanation]:
+    return [Explanation(patch, finding)
+            for patch, finding, _ in explained.read(EXPLAINED)]
+
+
+def findings(tree: Tree, patch: Path) -> list[str]:
+    """
+    What QEMU's checkpatch.pl finds in a patch, each with the line.
+
+    It is not asked again about a patch that has not changed.
+    """
+    program = tree.path / 'scripts' / 'checkpatch.pl'
+    known = cache_dir() / 'checkpatch' / digest([program, patch])
+    if not known.exists():
+        said = subprocess.run(
+            [program, '--terse', '--no-summary', patch], cwd=tree.path,
+            capture_output=True, text=True, check=False)
+        found = [line.replace(f'{patch}:', '')
+                 for line in said.stdout.splitlines()
+                 if re.search(r'(ERROR|WARNING): ', line)]
+        # 1 is for a patch in which an error was found
+        if said.returncode not in (0, 1) or said.returncode and not found:
+            raise Failure(f'checkpatch.pl, {patch.name}: {said.stderr.strip()}')
+        write_whole(known, '\n'.join(found))
+    return known.read_text().splitlines()
+
+
+def check_style(tree: Tree) -> None:
+    """Failure if QEMU's checkpatch.pl finds what is not explained."""
+    known = explanations()
+    used: set[Explanation] = set()
+    wrong = []
+    for patch in patches():
+        for line in findings(tree, patch):
+            matching = [one for one in known if one.patch in patch.name and
+                        one.finding in line]
+            used.update(matching)
+            if not matching:
+                wrong.append(f'{patch.name}:{line}')
+    wrong += [f'explained, but not found any more: {one.patch} | {one.finding}'
+              for one in known if one not in used]
+    if wrong:
+        raise Failure('checkpatch.pl:\n' + '\n'.join(wrong))
+
+
+def check_messages() -> None:
+    """Failure for a patch without a sign-off or with a title too long."""
+    for patch in patches():
+        text = patch.read_text(errors='replace')
+        if not re.search(r'^Signed-off-by: .+ <.+>$', text, flags=re.M):
+            raise Failure(f'{patch.name} has no Signed-off-by: use git commit '
+                          '-s')
+        subject = re.search(r'^Subject: \[PATCH\] (.*(?:\n .*)*)', text,
+                            flags=re.M)
+        if not subject or not re.match(r'[\w/.*-]+: ', subject[1]):
+            raise Failure(f"{patch.name}: the subject is not 'subsystem: ...'")
+        if len(subject[1].replace('\n', '')) > 76:
+            raise Failure(f'{patch.name}: the subject has more than 76 '
+                          'characters')
+
+
+def check() -> None:
+    """All that can be said of the series without building it."""
+    with tempfile.TemporaryDirectory(dir=build_dir()) as directory:
+        tree = Tree(Path(directory) / 'qemu', qemu.source())
+        step('Unpack QEMU', lambda bar: tree.create(bar, []))
+        step('Every patch applies exactly', lambda bar: check_places(tree))
+        step('git am applies the series', lambda bar: tree.am(bar, patches()))
+        step('The export is committed',
+             lambda bar: check_same(tree))
+        step('Subjects and sign-offs are right', lambda bar: check_messages())
+        step('All findings of checkpatch.pl are explained',
+             lambda bar: check_style(tree))
+
+
+def bisect() -> None:
+    """Build every prefix of the series and run its tests."""
+    directory = qemu.place('bisect')
+    tree = Tree(directory, qemu.source())
+    step('Unpack QEMU', lambda bar: tree.create(bar, []))
+    done = cache_dir() / 'bisect'
+    done.mkdir(exist_ok=True)
+    build = directory / 'build'
+    so_far: list[str | Path] = [tree.head(), qemu.OPTIONS]
+    for patch in patches():
+        so_far.append(patch)
+        mark = done / digest(so_far)
+        step(f'Apply {patch.name[:48]}', lambda bar, patch=patch:
+             tree.am(bar, [patch]))
+        if mark.exists():
+            print('  was built and tested before')
+            continue
+        qemu.configure(tree.path, build)
+        qemu.compile_targets(tree.path, build, *qemu.targets(tree, build),
+                             title='  Build')
+        names = qemu.series_tests(tree)
+        if names:
+            run('  Test', [build / 'pyvenv/bin/meson', 'test', '--no-rebuild',
+                           '--print-errorlogs', *present(build, names)],
+                cwd=build, log='bisect-test')
+        mark.touch()
+
+
+def present(build: Path, names: list[str]) -> list[str]:
+    """Full names of the tests of QEMU's build that are called one of these."""
+    listing = subprocess.run([build / 'pyvenv/bin/meson', 'test', '--list'],
+                             cwd=build, check=True, capture_output=True,
+                             text=True).stdout
+    found = [line.split(' / ')[-1].strip() for line in listing.splitlines()]
+    return [name for name in found if name.split('/')[-1] in names]
+
+
+def apply(force: bool) -> Tree:
+    """Make the workbench's tree anew; work that is not exported is kept
+    unless forced."""
+    tree = qemu.tree()
+    if tree.state_file.exists() and tree.has_unexported_work() and not force:
+        raise Failure(f'{tree.path} has commits that are not in patches/: run '
+                      'scripts/series export first, or apply --force')
+
+    def body(bar: Bar) -> None:
+        tree.create(bar, patches())
+
+    step(f'Apply {len(patches())} patches to a fresh tree', body)
+    return tree

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The sources that everything is built from, fetched and checked by apt."""
+
+import re
+from pathlib import Path
+
+from ..base.paths import cache_dir, made_whole
+from ..base.steps import Bar, Failure, step
+from .apt import Apt, VersionKey
+
+SUITE = 'trixie'        # Debian 13, which ships QEMU 10.0 LTS and Linux 6.12
+QEMU_SERIES = '10.0'
+
+# Which kernels there are: Debian suite, and name of the package with its source
+KERNELS = {
+    'lts': (SUITE, r'linux-source-6\.12'),
+    # The newest one
+    'new': (f'{SUITE}-backports', r'linux-source-[\d.]+'),
+}
+
+_DIRECTORY = 'sources'
+
+
+def _cached(pattern: str) -> Path | None:
+    """The newest file that matches, of a directory NAME_VERSION."""
+    found = sorted((cache_dir() / _DIRECTORY).glob(pattern),
+                   key=lambda path: VersionKey(
+                       path.parent.name.partition('_')[2]))
+    return found[-1] if found else None
+
+
+def _best(found: list[str], pattern: str, what: str) -> str:
+    for name in found:
+        if re.match(pattern, name):
+            return name
+    raise Failure(f'Debian has no {what}, only: '
+                  f'{", ".join(found) or "nothing"}')
+
+
+def _fetch_qemu(bar: Bar) -> None:
+    apt = Apt(SUITE)
+    apt.update(bar)
+    version = _best(apt.versions('qemu', source=True),
+                    rf'(\d+:)?{re.escape(QEMU_SERIES)}\.\d',
+                    f'QEMU {QEMU_SERIES}.x in {SUITE}')
+    name = 'qemu_' + re.sub(r'^\d+:|-[^-]*$', '', version)
+    with made_whole(cache_dir() / _DIRECTORY / name) as scratch:
+        apt.get(bar, 'source', '--download-only', f'qemu={version}',
+                cwd=scratch, log='fetch-qemu')
+
+
+def _fetch_linux(kernel: str, bar: Bar) -> None:
+    suite, pattern = KERNELS[kernel]
+    apt = Apt(suite)
+    apt.update(bar)
+    package = _best(apt.names('linux-source-'), rf'{pattern}$',
+                    f'package {pattern} in {suite}')
+    version = _best(apt.versions(package, source=False), r'\d', package)
+    with made_whole(cache_dir() / _DIRECTORY /
+                    f'linux-{kernel}_{version}') as scratch:
+        apt.get(bar, 'download', f'{package}={version}', cwd=scratch,
+                log='fetch-linux')
+
+
+def qemu_tarball(update: bool = False) -> Path:
+    """
+    The upstream tarball inside Debian's qemu source package.
+
+    It stays what it is while it is cached; `update` looks for a newer one.
+    """
+    pattern = f'qemu_{QEMU_SERIES}.*/qemu_*.orig.tar.xz'
+    if update or not _cached(pattern):
+        step(f'Fetch QEMU {QEMU_SERIES}.x of Debian {SUITE}', _fetch_qemu)
+    tarball = _cached(pattern)
+    assert tarball
+    return tarball
+
+
+def linux_package(kernel: str, update: bool = False) -> Path:
+    """Debian's package with the source of one of KERNELS, a .deb."""
+    pattern = f'linux-{kernel}_*/*.deb'
+    if update or not _cached(pattern):
+        step(f'Fetch the source of Linux ({kernel}) of Debian '
+             f'{KERNELS[kernel][0]}', lambda bar: _fetch_linux(kernel, bar))
+    package = _cached(pattern)
+    assert package
+    return package

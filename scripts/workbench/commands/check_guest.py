@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+Run tests of guests on real KVM.
+
+They are avocado tests, and run in one boot of the emulated machine.  QEMU, the
+kernel and the test guests must be built already: scripts/build does that.  The
+command prints one line for each test.  The logs of a test are in
+avocado/KERNEL/ in the build directory.  A test that is cancelled is a failure,
+unless tests/avocado/cancelled.txt says why.
+
+Groups of tests, see tests/avocado/groups.txt:
+
+guests  all tests except those of the documentation
+kernel  tests whose result depends on the kernel, and tests that the other
+        kernel cannot run
+docs    tests of the documentation
+
+Exit status: 0 only if all tests pass.
+"""
+
+import subprocess
+
+from ..base.command import new_parser
+from ..base.paths import REPO
+from ..build.sources import KERNELS
+from ..guest.groups import GROUPS, TESTS, select
+from ..machine.surroundings import inside, nightly
+
+
+def body() -> int:
+    parser = new_parser(
+        __doc__, example='scripts/check guest tests/avocado/isolation.py')
+    parser.add_argument('--timeout', type=int, default=1500, metavar='S',
+                        help='end the run after S seconds (%(default)s)')
+    parser.add_argument('--jobs', type=int, default=3, metavar='N',
+                        help='number of tests at the same time (%(default)s)')
+    parser.add_argument('--kernel', choices=list(KERNELS), default='lts',
+                        help="the Linux: Debian's long-term kernel, or the "
+                        'newest kernel of its backports (%(default)s)')
+    parser.add_argument('--group', choices=GROUPS,
+                        help='run the tests of this group')
+    parser.add_argument('test', nargs='*',
+                        default=sorted(TESTS.glob('*.py')), metavar='TEST',
+                        help='FILE, or FILE:Class, or FILE:Class.test '
+                        '(default: all tests)')
+    parser.add_argument('--avocado-run', action='store_true',
+                        help="use avocado's own runner, which takes three "
+                        'times as long')
+    options = parser.parse_args()
+    tests = options.test
+    if options.group:
+        all_of_them = options.group == 'kernel' and nightly()
+        tests = [TESTS / test for test in
+                 select('guests' if all_of_them else options.group,
+                        options.kernel)]
+    runner = ['/usr/bin/python3', '-m', 'workbench.guest.runner', '--kernel',
+              options.kernel, '--jobs', str(options.jobs)]
+    if options.avocado_run:
+        runner.append('--avocado-run')
+    return subprocess.run(
+        [REPO / 'scripts' / 'with-kvm', '--kernel', options.kernel, '--iommu',
+         '--timeout', str(options.timeout), '--',
+         *inside(*runner, *map(str, tests))],
+        stdin=subprocess.DEVNULL, check=False).returncode

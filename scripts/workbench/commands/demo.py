@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+Run a guest with private memory on real KVM, and look for its secrets.
+
+The guest writes secrets to pages and converts the pages to private and back,
+explicitly by hypercall and implicitly by an access.  At each step the host
+looks for the secret in the guest's memory.  At the end the command draws the
+conversions in build/logs/demo.svg.
+
+The command installs and builds all it needs: packages, sources, kernel, QEMU.
+
+Exit status: 0 only if the host saw the secrets in shared pages and not in
+private pages, and each kind of exit occurred.
+"""
+
+import os
+import subprocess
+
+from ..base.command import new_parser
+from ..base.paths import REPO, build_dir
+from ..build.meson import build
+from ..machine.surroundings import inside
+
+LIMIT = 120     # seconds
+
+
+def body() -> int:
+    parser = new_parser(__doc__, example='scripts/demo --emulate')
+    parser.add_argument('--emulate', action='store_true',
+                        help="use the emulated machine even if this machine's "
+                        'own KVM has private memory')
+    options = parser.parse_args()
+    build('qemu-version', 'bzImage-lts', 'tests/guest/isolation.bin')
+    version = (build_dir() / 'qemu-version').read_text().strip()
+    print(f'Run a guest with private memory in QEMU {version} with the series:')
+    command = [REPO / 'scripts' / 'with-kvm', '--timeout', str(LIMIT)]
+    if options.emulate:
+        command.append('--emulate')
+    status = subprocess.run(
+        [*command, '--', *inside('python3', '-m', 'workbench.guest.demo')],
+        check=False).returncode
+    if status:
+        return status
+    trace = os.path.relpath(build_dir() / 'logs' / 'demo.trace')
+    return subprocess.run([REPO / 'scripts' / 'trace', 'plot', trace],
+                          check=False).returncode

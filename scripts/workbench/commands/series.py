@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+Manage the patch series and its git tree, build/qemu.
+
+apply   create the tree: QEMU, and one commit for each patch
+export  write the tree's commits to patches/; the same commits always give the
+        same bytes
+check   check that the patches apply exactly, that their export is committed,
+        and that configs/checkpatch-explained.txt explains all findings of
+        QEMU's checkpatch.pl
+bisect  check that each prefix of the series builds and passes its tests
+
+Exit status: 0 only if the command succeeded.
+"""
+
+from ..base.command import new_parser
+from ..base.paths import SERIES, build_dir
+from ..base.steps import Failure
+from ..build import qemu, series
+
+
+def body() -> int:
+    parser = new_parser(__doc__, example='scripts/series export')
+    parser.add_argument('command',
+                        choices=('apply', 'export', 'check', 'bisect'))
+    parser.add_argument('--force', action='store_true',
+                        help='apply: discard commits that are not exported')
+    options = parser.parse_args()
+    build_dir().mkdir(parents=True, exist_ok=True)
+
+    if options.command == 'apply':
+        series.apply(options.force)
+    elif options.command == 'check':
+        series.check()
+    elif options.command == 'bisect':
+        series.bisect()
+    else:
+        tree = qemu.tree()
+        if not tree.state_file.exists():
+            raise Failure(f'{tree.path} does not exist: run scripts/series '
+                          'apply')
+        if not tree.is_clean():
+            raise Failure(f'{tree.path} has changes that are not committed: '
+                          'commit them first')
+        print(f'{series.write_export(tree)} patches in {SERIES}')
+    return 0
