@@ -6,7 +6,6 @@ A class for each type of VM, named after it, which has a method for each section
 that runs on it: [mixed] is SwProtected.test_mixed.
 """
 
-import os
 import re
 import subprocess
 from pathlib import Path

@@ -2,7 +2,6 @@
 """DIMMs come and go while pages are in both states, on real KVM."""
 
 import os
-import time
 
 from workbench.guest.avocado import GuestTest
 from workbench.machine.surroundings import nightly

@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.paths import REPO, build_dir
+from ..base.paths import REPO
 from ..base.steps import Failure, step
 from ..base.tables import table
 from ..build import qemu, series

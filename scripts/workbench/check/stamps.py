@@ -19,7 +19,6 @@ import ast
 import json
 import os
 import re
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator

@@ -23,6 +23,7 @@ from pathlib import Path
 from ..base.command import new_parser
 from ..base.steps import Failure, run
 from ..build import qemu, series
+from ..machine.surroundings import nightly
 
 # Those that take a lock, and so could forget one
 TSAN_TESTS = ('test-guest-memfd-manager', 'test-memory-convert')
@@ -86,6 +87,8 @@ def body() -> int:
     if not names:
         raise Failure(f'no {options.suite} tests are built in {build}: run '
                       'scripts/build qemu')
+    setup = ['--setup=slow'] if nightly() else []
     return subprocess.run([build / 'pyvenv/bin/meson', 'test', '--no-rebuild',
                            '--print-errorlogs', '--timeout-multiplier', '3',
-                           *names], cwd=build, check=False).returncode
+                           f'--logbase={options.suite}',
+                           *setup, *names], cwd=build, check=False).returncode
