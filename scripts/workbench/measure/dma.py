@@ -21,15 +21,15 @@ LIMIT = 1500                    # seconds, for all
 
 
 def mapped_once(trace: str) -> list[Event]:
-    """The calls that mapped all memory for the last time before the guest
-    asked for anything; the board moves memory when it is reset."""
-    calls: list[Event] = []
+    """The calls that mapped all memory: most of those between two that unmap
+    some, as the board does when it moves memory at its reset."""
+    bursts: list[list[Event]] = [[]]
     for event in events(trace):
         if event.name == 'vfio_pieces_unmap':
-            calls = []
+            bursts.append([])
         elif event.name == 'vfio_pieces_map' and event.field('ret') == 0:
-            calls.append(event)
-    return calls
+            bursts[-1].append(event)
+    return max(bursts, key=len)
 
 
 def measure(device: str, container: str, memory: int, kind: str,
