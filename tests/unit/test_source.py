@@ -159,6 +159,23 @@ class Source(unittest.TestCase):
         with self.assertRaisesRegex(Failure, 'export'):
             series.check_same(tree)
 
+    def test_merge(self):
+        """git takes a patch to a tree that has changed beside it, where that
+        has the files that the series was made for."""
+        tree = self.use_own()
+        (tree.path / 'shared.c').write_text(SHARED.replace('line 10', 'ours'))
+        self.git('commit', '--quiet', '--all', '--signoff',
+                 '--message=x: Do y', cwd=tree.path)
+        series.write_export(tree)
+        patch, = self.patches.glob('*.patch')
+        self.write('shared.c', SHARED.replace('line 12', 'theirs'))
+        self.commit()
+        with self.assertRaises(subprocess.CalledProcessError):
+            self.git('apply', patch)
+        self.git('am', '--quiet', '--3way', patch)
+        self.assertEqual((self.own / 'shared.c').read_text(), SHARED.replace(
+            'line 10', 'ours').replace('line 12', 'theirs'))
+
     def test_place(self):
         self.assertEqual(qemu.place('qemu'), self.build / 'qemu')
         spaces = self.directory / 'a b'

@@ -24,6 +24,8 @@ COVER = '0000-cover-letter.txt'
 # differently or that changes where the patch does not
 FORMAT_PATCH = (
     'format-patch', '--no-signature', '--zero-commit', '--no-renames',
+    # With the names of files' contents git am --3way can merge
+    '--full-index',
     '--diff-algorithm=myers', '--indent-heuristic', '--unified=3', '--stat=72',
     '--no-numbered', '--no-cover-letter', '--no-thread', '--no-attach',
     '--no-base', '--no-color', '--src-prefix=a/', '--dst-prefix=b/', '--quiet')
@@ -33,10 +35,7 @@ def normalize(text: str) -> str:
     """Take out of a patch what changes when the patch does not."""
     header, body = text.split('\n\n', 1)
     header = re.sub(r'^Date: .*\n', '', header, flags=re.M)
-    message, diff, rest = body.partition('\ndiff --git ')
-    rest = re.sub(r'^index [0-9a-f]+\.\.[0-9a-f]+(?: \d+)?\n', '', rest,
-                  flags=re.M)
-    return f'{header}\n\n{message}{diff}{rest}'
+    return f'{header}\n\n{body}'
 
 
 def format_patch(tree: Tree, target: Path, *options: str,
@@ -123,7 +122,10 @@ def check_places(tree: Tree) -> None:
 
 
 def without_places(patch: bytes) -> bytes:
-    """A patch without the line numbers of its hunks."""
+    """A patch without the line numbers of its hunks, and without names of
+    what is in its files."""
+    patch = re.sub(rb'^index [0-9a-f]{40}\.\.[0-9a-f]{40}', b'index', patch,
+                   flags=re.M)
     return re.sub(rb'^@@ -[\d,]+ \+[\d,]+ @@.*', b'@@', patch, flags=re.M)
 
 
