@@ -28,7 +28,7 @@ import avocado
 from avocado.core.test import TestID
 
 from . import explained
-from .groups import CANCELLED, TESTS
+from .groups import CANCELLED, TESTS, needs_snp
 from .paths import build_dir
 from .steps import Failure, main
 
@@ -222,13 +222,18 @@ def avocado_run(tests: list[Test], results: Path, jobs: int) -> int:
 def body() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--avocado-run', action='store_true')
+    parser.add_argument('--snp', action='store_true')
     parser.add_argument('--kernel', required=True)
     parser.add_argument('--jobs', type=int, default=3)
     parser.add_argument('test', nargs='+')
     options = parser.parse_args()
     # By name: a class and a test of it may both be asked for
     tests = {test.name: test for argument in options.test
-             for test in load(argument)}
+             for test in load(argument)
+             if needs_snp(test.name) == options.snp}
+    if not tests:
+        raise Failure(f'{" ".join(options.test)}: these tests run only '
+                      f'{"without" if options.snp else "with"} --snp')
     results = build_dir() / 'avocado' / options.kernel
     results.mkdir(parents=True, exist_ok=True)
     if options.avocado_run:

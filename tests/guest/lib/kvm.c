@@ -94,6 +94,16 @@ long hypercall_map_gpa_range(uint64_t gpa, uint64_t npages, uint64_t attrs)
 
 long convert(uint64_t gpa, uint64_t size, bool to_private)
 {
+    if (snp_present()) {
+        uint64_t end = gpa + size;
+
+        for (; gpa < end; gpa += PAGE_SIZE) {
+            if (ghcb_msr_convert(gpa, to_private)) {
+                return -KVM_EINVAL;
+            }
+        }
+        return 0;
+    }
     return hypercall_map_gpa_range(gpa, size / PAGE_SIZE, MAP_GPA_PAGE_4K |
                                    (to_private ? MAP_GPA_PRIVATE
                                                : MAP_GPA_SHARED));

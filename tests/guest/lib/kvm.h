@@ -73,7 +73,8 @@ long kvm_hypercall(uint64_t nr, uint64_t a0, uint64_t a1, uint64_t a2);
 long hypercall_map_gpa_range(uint64_t gpa, uint64_t npages, uint64_t attrs);
 
 /**
- * convert: convert memory explicitly, by one hypercall
+ * convert: convert memory explicitly, by one hypercall; under SEV-SNP by as many
+ * page state changes as it has pages
  *
  * Contents are lost. Conversion to the state that it has already does nothing.
  *

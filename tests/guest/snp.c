@@ -1,0 +1,231 @@
+/*
+ * Guest payload: conversions of an SEV-SNP guest
+ *
+ * All memory is private at first, and a page's two halves are never seen in
+ * place of each other. A private page that has been shared has other contents
+ * afterwards.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "guest.h"
+#include "snp-metadata.h"
+
+#define LARGE (2 * MIB)
+#define HOLE (40 * GIB)         /* nobody gives this guest so much memory */
+
+enum { PRIVATE_STAMP = 1, SHARED_STAMP, AGAIN_STAMP };
+
+static uint64_t base, size;
+
+static bool all_have(uint64_t stamp)
+{
+    uint64_t gpa;
+
+    for (gpa = base; gpa < base + size; gpa += PAGE_SIZE) {
+        if (!page_has(gpa, stamp)) {
+            tap_comment("0x%lx has not: 0x%lx", gpa, gpa_read64(gpa));
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool none_has(uint64_t stamp)
+{
+    uint64_t gpa;
+
+    for (gpa = base; gpa < base + size; gpa += PAGE_SIZE) {
+        if (page_has(gpa, stamp)) {
+            tap_comment("0x%lx has", gpa);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void stamp_all(uint64_t stamp)
+{
+    uint64_t gpa;
+
+    for (gpa = base; gpa < base + size; gpa += PAGE_SIZE) {
+        page_stamp(gpa, stamp);
+    }
+}
+
+static uint64_t convert_by_msr(bool to_private)
+{
+    uint64_t gpa;
+
+    for (gpa = base; gpa < base + size; gpa += PAGE_SIZE) {
+        uint32_t error = ghcb_msr_convert(gpa, to_private);
+
+        if (error) {
+            return error;
+        }
+    }
+    return 0;
+}
+
+/* As many entries as there can be, in large pages where these fit */
+static uint64_t convert_by_list(bool to_private)
+{
+    static PageState entries[GHCB_PSC_MAX];
+    uint64_t gpa = base;
+
+    while (gpa < base + size) {
+        unsigned count = 0;
+        unsigned done;
+        uint64_t error;
+
+        while (gpa < base + size && count < GHCB_PSC_MAX) {
+            bool is_large = !(gpa % LARGE) && base + size - gpa >= LARGE;
+
+            entries[count++] = (PageState) { gpa, is_large, to_private };
+            gpa += is_large ? LARGE : PAGE_SIZE;
+        }
+        error = ghcb_convert(entries, count, &done);
+        if (error) {
+            return error;
+        }
+        if (done != count) {
+            tap_comment("%u of %u entries done", done, count);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static uint64_t convert_by_access(bool to_private)
+{
+    uint64_t gpa;
+
+    for (gpa = base; gpa < base + size; gpa += PAGE_SIZE) {
+        if (to_private) {
+            touch_private(gpa_to_ptr(gpa));
+        } else {
+            touch_shared(gpa_to_ptr(gpa));
+        }
+    }
+    return 0;
+}
+
+static void check(const char *how, uint64_t (*convert_all)(bool to_private))
+{
+    stamp_all(PRIVATE_STAMP);
+    tap_ok(all_have(PRIVATE_STAMP), "%s: private memory keeps contents", how);
+    tap_is(convert_all(false), 0, "%s: to shared", how);
+    tap_ok(none_has(PRIVATE_STAMP), "%s: nothing private is shared", how);
+    stamp_all(SHARED_STAMP);
+    tap_ok(all_have(SHARED_STAMP), "%s: shared memory keeps contents", how);
+    tap_is(convert_all(true), 0, "%s: to private", how);
+    tap_ok(none_has(SHARED_STAMP), "%s: nothing shared is private", how);
+    tap_ok(none_has(PRIVATE_STAMP), "%s: what was private is gone", how);
+    stamp_all(AGAIN_STAMP);
+    tap_ok(all_have(AGAIN_STAMP), "%s: private memory works again", how);
+}
+
+/* An access converts only pages that are not mapped, so let KVM forget them */
+static void check_access(void)
+{
+    uint64_t gpa;
+
+    convert_by_msr(false);
+    convert_by_msr(true);
+    tap_is(convert_by_access(false), 0, "access: to shared");
+    stamp_all(SHARED_STAMP);
+    for (gpa = base; gpa < base + size; gpa += PAGE_SIZE) {
+        ghcb_msr_convert(gpa, true);
+        ghcb_msr_convert(gpa, false);
+    }
+    tap_is(convert_by_access(true), 0, "access: to private");
+    tap_ok(none_has(SHARED_STAMP), "access: nothing shared is private");
+    stamp_all(PRIVATE_STAMP);
+    tap_ok(all_have(PRIVATE_STAMP), "access: private memory keeps contents");
+}
+
+/* Memory that there is not cannot be converted; the guest is told, and runs */
+static void check_refusals(void)
+{
+    PageState entries[3] = {
+        { base, false, false }, { HOLE, false, false },
+        { base + PAGE_SIZE, false, false },
+    };
+    unsigned done;
+
+    tap_ok(ghcb_msr_convert(HOLE, false), "refused: a hole, by MSR");
+    page_stamp(base, PRIVATE_STAMP);
+    page_stamp(base + PAGE_SIZE, PRIVATE_STAMP);
+    tap_ok(ghcb_convert(entries, 3, &done), "refused: a hole, in a list");
+    tap_is(done, 1, "refused: how many entries were done");
+    tap_ok(!page_has(base, PRIVATE_STAMP), "refused: the first one was");
+    tap_ok(page_has(base + PAGE_SIZE, PRIVATE_STAMP),
+           "refused: the last one was not");
+    tap_is(ghcb_msr_convert(base, true), 0, "refused: the guest runs on");
+}
+
+static bool launched_cpuid(void)
+{
+    const uint64_t entry_size = 48;
+    unsigned count = gpa_read64(SNP_CPUID_PAGE) & 0xffffffff;
+    uint64_t entry = SNP_CPUID_PAGE + 16;
+
+    tap_comment("%u functions", count);
+    for (; count; count--, entry += entry_size) {
+        /* Function and index, then the state they are for, then registers */
+        if ((gpa_read64(entry) & 0xffffffff) == 1) {
+            return (gpa_read64(entry + 24) & 0xffffffff) == cpuid(1, 0).eax;
+        }
+    }
+    return false;
+}
+
+/* For the host to compare with what it has */
+static void print_hashes(void)
+{
+    const unsigned table_size = 168;
+    unsigned offset;
+
+    console_lock();
+    printf("# hashes ");
+    for (offset = 0; offset < table_size; offset++) {
+        printf("%02x", gpa_read8(SNP_HASHES_PAGE + offset));
+    }
+    printf("\n");
+    console_unlock();
+}
+
+int main(void)
+{
+    const char *end = param_str("end", "exit");
+
+    size = param_u64("size", 64 * KIB);
+    base = param_u64("base", 16 * MIB);
+    if ((base | size) % PAGE_SIZE || !memory_is_usable(base, size)) {
+        panic("0x%lx + 0x%lx is no usable RAM", base, size);
+    }
+    tap_is(rdmsr(MSR_SEV_STATUS) & SEV_STATUS_SNP, SEV_STATUS_SNP,
+           "the CPU says that this is SEV-SNP");
+    tap_ok(launched_cpuid(), "the CPUID page is what the CPU says");
+    tap_ok(page_is_zero(SNP_SECRETS_PAGE), "the secrets page is there");
+    if (param_u64("hashes", 0)) {
+        print_hashes();
+    }
+    check("MSR", convert_by_msr);
+    if (tap_ok(ghcb_init(base - LARGE), "there is a GHCB")) {
+        tap_ok(ghcb_request(GHCB_EXIT_FEATURES, 0, 0) & 1,
+               "the hypervisor has SEV-SNP");
+        check("list", convert_by_list);
+        check_refusals();
+    }
+    check_access();
+    if (!strcmp(end, "terminate")) {
+        tap_done();
+        ghcb_terminate(0, 0x42);
+    }
+    if (!strcmp(end, "shutdown")) {
+        tap_done();
+        guest_triple_fault();
+    }
+    return tap_done();
+}
