@@ -144,24 +144,53 @@ static void check_access(void)
     tap_ok(all_have(PRIVATE_STAMP), "access: private memory keeps contents");
 }
 
-/* Memory that there is not cannot be converted; the guest is told, and runs */
+/* Memory that there is not cannot be private; the guest is told, and runs on */
 static void check_refusals(void)
 {
-    PageState entries[3] = {
-        { base, false, false }, { HOLE, false, false },
-        { base + PAGE_SIZE, false, false },
+    const PageState entries[3] = {
+        { base, false, true }, { HOLE, false, true },
+        { base + PAGE_SIZE, false, true },
     };
     unsigned done;
 
-    tap_ok(ghcb_msr_convert(HOLE, false), "refused: a hole, by MSR");
-    page_stamp(base, PRIVATE_STAMP);
-    page_stamp(base + PAGE_SIZE, PRIVATE_STAMP);
+    tap_ok(ghcb_msr_convert(HOLE, true), "refused: a hole, by MSR");
+    ghcb_msr_convert(base, false);
+    ghcb_msr_convert(base + PAGE_SIZE, false);
+    page_stamp(base, SHARED_STAMP);
+    page_stamp(base + PAGE_SIZE, SHARED_STAMP);
     tap_ok(ghcb_convert(entries, 3, &done), "refused: a hole, in a list");
     tap_is(done, 1, "refused: how many entries were done");
-    tap_ok(!page_has(base, PRIVATE_STAMP), "refused: the first one was");
-    tap_ok(page_has(base + PAGE_SIZE, PRIVATE_STAMP),
+    tap_ok(!page_has(base, SHARED_STAMP), "refused: the first one was");
+    tap_ok(page_has(base + PAGE_SIZE, SHARED_STAMP),
            "refused: the last one was not");
-    tap_is(ghcb_msr_convert(base, true), 0, "refused: the guest runs on");
+    tap_is(ghcb_msr_convert(base + PAGE_SIZE, true), 0,
+           "refused: the guest runs on");
+}
+
+static uint64_t wrong;          /* pages with another one's contents */
+
+/* Every so manieth page, so that neighbours are converted at the same time */
+static void convert_own_pages(void *rounds)
+{
+    uint64_t own = base + cpu_index() * PAGE_SIZE;
+    uint64_t step = cpu_count() * PAGE_SIZE;
+    uint64_t stamp, gpa;
+
+    for (stamp = 1; stamp <= *(unsigned *)rounds; stamp++) {
+        for (gpa = own; gpa < base + size; gpa += step) {
+            bool ok = !ghcb_msr_convert(gpa, stamp % 2);
+
+            page_stamp(gpa, stamp);
+            if (!ok || !page_has(gpa, stamp)) {
+                __atomic_fetch_add(&wrong, 1, __ATOMIC_RELAXED);
+            }
+        }
+        for (gpa = own; gpa < base + size; gpa += step) {
+            if (!page_has(gpa, stamp)) {
+                __atomic_fetch_add(&wrong, 1, __ATOMIC_RELAXED);
+            }
+        }
+    }
 }
 
 static bool launched_cpuid(void)
@@ -219,6 +248,12 @@ int main(void)
         check_refusals();
     }
     check_access();
+    if (smp_start() > 1) {
+        unsigned rounds = 11;   /* the last one is private, as at first */
+
+        on_all_cpus(convert_own_pages, &rounds);
+        tap_is(wrong, 0, "%u CPUs: pages with wrong contents", cpu_count());
+    }
     if (!strcmp(end, "terminate")) {
         tap_done();
         ghcb_terminate(0, 0x42);
