@@ -10,6 +10,8 @@ import base64
 import hashlib
 import os
 import re
+import subprocess
+from pathlib import Path
 
 from workbench import kvm
 from workbench.avocado import GuestTest
@@ -17,13 +19,29 @@ from workbench.guest import PAYLOADS, Guest
 from workbench.isolation import STEPS, observe
 
 SNP_VM = 4
+HUGE_PAGES = Path('/sys/kernel/mm/transparent_hugepage/enabled')
+HALVES_STEPS = ('start', 'first', 'shared', 'private', 'mixed', 'back')
 KIB, MIB = 1 << 10, 1 << 20
 TERMINATED = 1          # an error of isa-debug-exit's range, but no payload's
 # The test kernel's firmware takes no CPUID page if the first byte is not 0
 REFUSE_CPUID = base64.b64encode(b'\1' + bytes(15)).decode()
 
 
+def kernel_warnings() -> list[str]:
+    log = subprocess.run(['dmesg'], check=True, text=True, capture_output=True)
+    return re.findall(r'.*(?:WARNING|BUG|SEV:).*', log.stdout)
+
+
 class SnpTest(GuestTest):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self._warnings = kernel_warnings()
+
+    def tearDown(self) -> None:
+        """KVM has nothing to complain of, the end of the VM included."""
+        super().tearDown()
+        self.assertEqual(kernel_warnings(), self._warnings)
 
     def needs_snp(self) -> None:
         if not kvm.check_extension(kvm.CAP_VM_TYPES) & 1 << SNP_VM:
@@ -164,6 +182,34 @@ class Launch(SnpTest):
         self.check_report(guest.finish())
 
 
+class Memory(SnpTest):
+
+    def test_one_half(self):
+        """Of each page one half is in memory, at most; none at the end."""
+        base, size, slack = 64 * MIB, 32 * MIB, 4 * MIB
+        # Not for QEMU's heap, as distributions have it
+        HUGE_PAGES.write_text('madvise')
+        group = self.cgroup()
+        guest = self.snp(payload='halves', memory='128M', trace=False,
+                         wrapper=group.wrapper(),
+                         parameters={'base': base, 'size': size})
+        guest.launch()
+        used, seen = {}, 0
+        for name in HALVES_STEPS:
+            seen = guest.wait_for_line(f'# step {name}', seen).end()
+            used[name] = group.statistics('anon', 'shmem', 'unevictable')
+            guest.send('\n')
+        self.check_report(guest.finish())
+        left = group.statistics('anon', 'shmem', 'unevictable')
+        group.remove()
+        self.log.info('used: %s', used)
+        for name in HALVES_STEPS[1:]:
+            grown = used[name] - used['start']
+            self.assertGreater(grown, size // 2, name)
+            self.assertLess(grown, size + slack, name)
+        self.assertLess(left, slack)
+
+
 class State(SnpTest):
     """What there is, and what there is not, of a VM that runs."""
 
@@ -172,7 +218,7 @@ class State(SnpTest):
             'base': 64 * MIB, 'size': 4 * MIB}, **options)
         guest.launch()
         seen = 0
-        for step in ('start', 'first', 'shared', 'private', 'mixed', 'back'):
+        for step in HALVES_STEPS:
             seen = guest.wait_for_line(f'# step {step}', seen).end()
             if step == name:
                 return guest
@@ -184,6 +230,26 @@ class State(SnpTest):
         self.assertEqual((info['enabled'], info['state'], info['sev-type'],
                           info['snp-policy']),
                          (True, 'running', 'sev-snp', 0x30000))
+
+    def test_monitor(self):
+        """Private memory is not shown, nor is a VM saved."""
+        guest = self.at_step('mixed')
+        private, shared = 64 * MIB + 4 * KIB, 64 * MIB
+
+        def says(command: str) -> str:
+            return guest.cmd('human-monitor-command', command_line=command)
+        self.assertIn(f'{shared:016x}: 0x{shared:016x}',
+                      says(f'xp/1xg {shared:#x}'))
+        self.assertIn('Memory is private', says(f'xp/1xg {private:#x}'))
+        self.assertIn('Migration is not implemented', says('savevm one'))
+        guest.cmd('dump-guest-memory', paging=False,
+                  protocol=f'file:{self.directory}/dump')
+        # The dump has stopped it for a while
+        guest.event_wait('STOP')
+        guest.send('\n')
+        guest.wait_for_line('# step back')
+        guest.send('\n')
+        self.check_report(guest.finish())
 
     def test_reset(self):
         """It is refused, QEMU ends the VM, and memory is what it was."""
