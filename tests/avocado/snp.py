@@ -176,8 +176,10 @@ class Launch(SnpTest):
         """Who has looked at registers does not keep the VM from running."""
         guest = self.snp()
         super(Guest, guest).launch()
-        self.assertIn('EIP=0000fff0', guest.cmd(
-            'human-monitor-command', command_line='info registers'))
+        registers = guest.cmd('human-monitor-command',
+                              command_line='info registers')
+        self.assertIn('EIP=0000fff0', registers)
+        self.assertNotIn('protected', registers)
         guest.cmd('cont')
         self.check_report(guest.finish())
 
@@ -241,6 +243,8 @@ class State(SnpTest):
         self.assertIn(f'{shared:016x}: 0x{shared:016x}',
                       says(f'xp/1xg {shared:#x}'))
         self.assertIn('Memory is private', says(f'xp/1xg {private:#x}'))
+        self.assertIn("The guest's registers are protected",
+                      says('info registers'))
         self.assertIn('Migration is not implemented', says('savevm one'))
         guest.cmd('dump-guest-memory', paging=False,
                   protocol=f'file:{self.directory}/dump')
