@@ -127,6 +127,9 @@ class Launch(SnpTest):
         self.passes(self.snp(machine='q35,max-ram-below-4g=128M',
                              parameters={'base': 4096 * MIB + 64 * MIB}))
 
+    def test_selftest(self):
+        self.passes(self.snp(payload='selftest', cpus=4))
+
     def test_kernel_hashes(self):
         """The page with them is launched, and is right."""
         command_line = 'console=ttyS0'
@@ -210,6 +213,26 @@ class Memory(SnpTest):
             self.assertGreater(grown, size // 2, name)
             self.assertLess(grown, size + slack, name)
         self.assertLess(left, slack)
+
+
+    def test_plugged(self):
+        """Memory that is plugged starts private, as all of it does."""
+        guest = self.snp(payload='halves', memory='128M,slots=1,maxmem=1G',
+                         parameters={'base': 64 * MIB, 'size': 2 * MIB})
+        guest.launch()
+        guest.wait_for_line('# step start')
+        guest.cmd('object-add', **{'qom-type': 'memory-backend-ram',
+                                   'id': 'ram1', 'size': 64 * MIB})
+        guest.cmd('device_add', driver='pc-dimm', id='dimm1', memdev='ram1')
+        plugged, = [block for block in
+                    guest.cmd('query-private-memory')['blocks']
+                    if block.get('backend', '').endswith('ram1')]
+        self.assertEqual(plugged['private'], 64 * MIB)
+        for name in HALVES_STEPS[1:]:
+            guest.send('\n')
+            guest.wait_for_line(f'# step {name}')
+        guest.send('\n')
+        self.check_report(guest.finish())
 
 
 class State(SnpTest):
