@@ -17,12 +17,14 @@ from .guest import (PASSED, Guest, Report, has_intent,
 from .linux_guest import LinuxGuest
 from .memcg import MemoryCgroup
 from .trace import Conversion, conversions
+from .vm_types import VM_TYPES
 
 
 class GuestTest(avocado.Test):
     """A test that runs guests; they are gone when it ends."""
 
     timeout = 300
+    vm_type = 'sw-protected'    # of guests, unless they are given another one
 
     def setUp(self) -> None:
         self._guests: list[ConsoleMachine] = []
@@ -61,7 +63,10 @@ class GuestTest(avocado.Test):
         return device
 
     def guest(self, payload: str, **options) -> Guest:
-        """A guest, not yet launched."""
+        """A guest, not yet launched; cancels the test if KVM has none."""
+        options.setdefault('vm_type', self.vm_type)
+        if not VM_TYPES[options['vm_type']].offered():
+            self.cancel(f'KVM offers no VM of type {options["vm_type"]}')
         guest = Guest(payload, directory=self.directory, **options)
         self._guests.append(guest)
         return guest

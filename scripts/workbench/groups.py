@@ -35,9 +35,3 @@ def select(group: str, kernel: str) -> list[str]:
         listed += [test for where, test in lacks
                    if where != kernel and (kernel, test) not in lacks]
     return list(dict.fromkeys(listed))
-
-
-def needs_snp(test: str) -> bool:
-    """Whether FILE:Class.test runs where KVM offers SEV-SNP, and only there."""
-    return any(test.startswith((f'{member}:', f'{member}.'))
-               for member in members('snp'))

@@ -28,7 +28,7 @@ import avocado
 from avocado.core.test import TestID
 
 from . import explained
-from .groups import CANCELLED, TESTS, needs_snp
+from .groups import CANCELLED, TESTS
 from .paths import build_dir
 from .steps import Failure, main
 
@@ -44,6 +44,12 @@ class Test:
     cls: type[avocado.Test]
     method: str
     file: Path
+
+    @property
+    def snp(self) -> bool:
+        """Whether it needs a KVM that offers SEV-SNP, which others must not
+        see: most machines do not have it."""
+        return getattr(self.cls, 'vm_type', '') == 'sev-snp'
 
     def run(self, directory: Path) -> int:
         """Run it in this process; a value of EXIT."""
@@ -230,7 +236,7 @@ def body() -> int:
     # By name: a class and a test of it may both be asked for
     tests = {test.name: test for argument in options.test
              for test in load(argument)
-             if needs_snp(test.name) == options.snp}
+             if test.snp == options.snp}
     if not tests:
         raise Failure(f'{" ".join(options.test)}: these tests run only '
                       f'{"without" if options.snp else "with"} --snp')

@@ -123,3 +123,7 @@ class Poison(GuestTest):
                               arguments=('-cpu', 'Haswell,vendor=GenuineIntel'))
         # It may be reset, as machine checks within one another are fatal
         guest.finish()
+
+
+class SnpPoison(Poison):
+    vm_type = 'sev-snp'

@@ -37,3 +37,7 @@ class Readonly(GuestTest):
                            arguments=['-object', self.backend()])
         guest.launch()
         self.assertEqual(guest.cmd('query-private-memory')['blocks'], [])
+
+
+class SnpReadonly(Readonly):
+    vm_type = 'sev-snp'

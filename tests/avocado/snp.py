@@ -13,15 +13,13 @@ import re
 import subprocess
 from pathlib import Path
 
-from workbench import kvm
 from workbench.avocado import GuestTest
 from workbench.guest import PAYLOADS, Guest
-from workbench.isolation import STEPS, observe
+from workbench.vm_types import VM_TYPES
 
-SNP_VM = 4
-HUGE_PAGES = Path('/sys/kernel/mm/transparent_hugepage/enabled')
+NR_HUGEPAGES = Path('/proc/sys/vm/nr_hugepages')
 HALVES_STEPS = ('start', 'first', 'shared', 'private', 'mixed', 'back')
-KIB, MIB = 1 << 10, 1 << 20
+MIB = 1 << 20
 TERMINATED = 1          # an error of isa-debug-exit's range, but no payload's
 # The test kernel's firmware takes no CPUID page if the first byte is not 0
 REFUSE_CPUID = base64.b64encode(b'\1' + bytes(15)).decode()
@@ -34,6 +32,8 @@ def kernel_warnings() -> list[str]:
 
 class SnpTest(GuestTest):
 
+    vm_type = 'sev-snp'
+
     def setUp(self) -> None:
         super().setUp()
         self._warnings = kernel_warnings()
@@ -43,108 +43,34 @@ class SnpTest(GuestTest):
         super().tearDown()
         self.assertEqual(kernel_warnings(), self._warnings)
 
-    def needs_snp(self) -> None:
-        if not kvm.check_extension(kvm.CAP_VM_TYPES) & 1 << SNP_VM:
-            self.cancel('this KVM has no SEV-SNP '
-                        '(kvm_amd.soft_snp of the test kernel)')
-
-    def object(self, properties: str = '') -> list[str]:
-        """Properties begin with a comma."""
-        # The emulated CPU has no SEV, so it has no C-bit either
-        return ['-object', 'sev-snp-guest,id=snp0,cbitpos=0,'
-                f'reduced-phys-bits=1{properties}']
-
-    def snp(self, *arguments: str, payload: str = 'snp', machine: str = 'q35',
-            properties: str = '', **options) -> Guest:
-        """An SNP guest, not yet launched."""
-        self.needs_snp()
-        return self.guest(
-            payload, vm_type='ordinary',
-            machine=f'{machine},confidential-guest-support=snp0',
-            arguments=[*self.object(properties), *arguments], **options)
-
-
-class Conversion(SnpTest):
-
-    def check(self, size: int) -> None:
-        guest = self.snp(parameters={'size': size})
-        self.passes(guest)
-        exits = {(conversion.exit, conversion.to_private)
-                 for conversion in self.conversions(guest)}
-        self.assertEqual(exits, {(reason, to_private) for reason in
-                                 ('KVM_EXIT_HYPERCALL',
-                                  'KVM_EXIT_MEMORY_FAULT')
-                                 for to_private in (True, False)})
-
-    def test_pages(self):
-        self.check(64 * KIB)
-
-    def test_large_pages(self):
-        """2 MiB at a time, and 4 KiB around them."""
-        self.check(2 * MIB + 64 * KIB)
-
-    def test_many_cpus(self):
-        """They convert neighbouring pages at the same time."""
-        self.passes(self.snp(cpus=4))
-
-    def test_host_view(self):
-        """A secret in a private page is nowhere in the host's view."""
-        guest = self.snp(payload='isolation')
-        guest.launch()
-        seen = list(observe(guest))
-        self.assertEqual([look.step for look in seen], list(STEPS))
-        for look in seen:
-            with self.subTest(step=look.step):
-                self.assertEqual((look.refused, look.in_page, look.in_memory),
-                                 (not look.shared, look.shared, look.shared))
-        self.check_report(guest.finish())
-
 
 class Launch(SnpTest):
 
-    def one_backend(self, backend: str) -> None:
-        self.passes(self.snp('-object', f'{backend},id=ram0,size=256M',
-                             machine='q35,memory-backend=ram0'))
-
-    def test_memory_backend_ram(self):
-        self.one_backend('memory-backend-ram')
-
-    def test_memory_backend_memfd(self):
-        self.one_backend('memory-backend-memfd')
-
-    def test_memory_backend_memfd_private(self):
-        self.one_backend('memory-backend-memfd-private')
-
-    def test_two_nodes(self):
-        """What is converted is in the second one."""
-        self.passes(self.snp(
-            '-object', 'memory-backend-ram,id=ram0,size=128M',
-            '-numa', 'node,memdev=ram0',
-            '-object', 'memory-backend-memfd-private,id=ram1,size=128M',
-            '-numa', 'node,memdev=ram1', parameters={'base': 130 * MIB}))
-
-    def test_above_4g(self):
-        self.passes(self.snp(machine='q35,max-ram-below-4g=128M',
-                             parameters={'base': 4096 * MIB + 64 * MIB}))
-
-    def test_selftest(self):
-        self.passes(self.snp(payload='selftest', cpus=4))
+    def test_hugetlb(self):
+        """The shared half is made of huge pages."""
+        self.alone_with('huge-pages')
+        NR_HUGEPAGES.write_text('66')
+        self.passes(self.guest(
+            'snp', memory='128M', machine='q35,memory-backend=ram0',
+            arguments=['-object', 'memory-backend-memfd-private,id=ram0,'
+                       'size=128M,hugetlb=on,hugetlbsize=2M']))
+        NR_HUGEPAGES.write_text('0')
 
     def test_kernel_hashes(self):
         """The page with them is launched, and is right."""
         command_line = 'console=ttyS0'
-        guest = self.snp('-kernel', os.environ['WITH_KVM_KERNEL'],
-                         '-append', command_line,
-                         properties=',kernel-hashes=on',
-                         parameters={'hashes': 1})
+        guest = self.guest('snp', vm_properties=',kernel-hashes=on',
+                           parameters={'hashes': 1}, arguments=[
+                               '-kernel', os.environ['WITH_KVM_KERNEL'],
+                               '-append', command_line])
         self.passes(guest)
         expected = hashlib.sha256(command_line.encode() + b'\0').hexdigest()
         self.assertIn(expected, guest.serial())
 
     def test_ovmf(self):
         """Debian's firmware is launched, with all that its metadata name."""
-        guest = self.snp('-trace', 'kvm_sev_snp_launch_*',
-                         '-bios', os.environ['OVMF'])
+        guest = self.guest('snp', arguments=[
+            '-trace', 'kvm_sev_snp_launch_*', '-bios', os.environ['OVMF']])
         guest.launch()
         self.assertEqual(guest.cmd('query-sev')['state'], 'running')
         launched = re.findall(r'kvm_sev_snp_launch_update .*\((\w+) page\)',
@@ -155,29 +81,28 @@ class Launch(SnpTest):
 
     def test_cpuid_refused(self):
         """QEMU says which value would do, and ends; others are launched."""
-        guest = self.snp(properties=',guest-visible-workarounds='
-                         f'{REFUSE_CPUID}')
+        guest = self.guest('snp', vm_properties=',guest-visible-workarounds='
+                           f'{REFUSE_CPUID}')
         guest.launch()
         guest.finish()
         self.assertEqual(guest.exitcode(), 1)
         self.assertRegex(guest.get_log(), 'SEV-SNP: CPUID validation failed '
                          'for function 0x')
         self.assertIn('SEV-SNP: failed update CPUID page', guest.get_log())
-        self.passes(self.snp())
+        self.passes(self.guest('snp'))
 
     def test_flash_refused(self):
-        self.needs_snp()
         image = self.directory / 'flash'
         image.write_bytes((PAYLOADS / 'snp.bin').read_bytes())
         said = self.refusal(
-            '-accel', 'kvm', *self.object(),
-            '-machine', 'q35,confidential-guest-support=snp0',
+            '-accel', 'kvm', *VM_TYPES['sev-snp'].arguments,
+            '-machine', 'q35' + VM_TYPES['sev-snp'].machine,
             '-drive', f'if=pflash,format=raw,file={image},readonly=on')
         self.assertIn('use -bios', said)
 
     def test_registers_before_start(self):
         """Who has looked at registers does not keep the VM from running."""
-        guest = self.snp()
+        guest = self.guest('snp')
         super(Guest, guest).launch()
         registers = guest.cmd('human-monitor-command',
                               command_line='info registers')
@@ -189,36 +114,10 @@ class Launch(SnpTest):
 
 class Memory(SnpTest):
 
-    def test_one_half(self):
-        """Of each page one half is in memory, at most; none at the end."""
-        base, size, slack = 64 * MIB, 32 * MIB, 4 * MIB
-        # Not for QEMU's heap, as distributions have it
-        HUGE_PAGES.write_text('madvise')
-        group = self.cgroup()
-        guest = self.snp(payload='halves', memory='128M', trace=False,
-                         wrapper=group.wrapper(),
-                         parameters={'base': base, 'size': size})
-        guest.launch()
-        used, seen = {}, 0
-        for name in HALVES_STEPS:
-            seen = guest.wait_for_line(f'# step {name}', seen).end()
-            used[name] = group.statistics('anon', 'shmem', 'unevictable')
-            guest.send('\n')
-        self.check_report(guest.finish())
-        left = group.statistics('anon', 'shmem', 'unevictable')
-        group.remove()
-        self.log.info('used: %s', used)
-        for name in HALVES_STEPS[1:]:
-            grown = used[name] - used['start']
-            self.assertGreater(grown, size // 2, name)
-            self.assertLess(grown, size + slack, name)
-        self.assertLess(left, slack)
-
-
     def test_plugged(self):
         """Memory that is plugged starts private, as all of it does."""
-        guest = self.snp(payload='halves', memory='128M,slots=1,maxmem=1G',
-                         parameters={'base': 64 * MIB, 'size': 2 * MIB})
+        guest = self.guest('halves', memory='128M,slots=1,maxmem=1G',
+                           parameters={'base': 64 * MIB, 'size': 2 * MIB})
         guest.launch()
         guest.wait_for_line('# step start')
         guest.cmd('object-add', **{'qom-type': 'memory-backend-ram',
@@ -239,7 +138,7 @@ class State(SnpTest):
     """What there is, and what there is not, of a VM that runs."""
 
     def at_step(self, name: str, *arguments: str, **options) -> Guest:
-        guest = self.snp(*arguments, payload='halves', parameters={
+        guest = self.guest('halves', arguments=arguments, parameters={
             'base': 64 * MIB, 'size': 4 * MIB}, **options)
         guest.launch()
         seen = 0
@@ -259,7 +158,7 @@ class State(SnpTest):
     def test_monitor(self):
         """Private memory is not shown, nor is a VM saved."""
         guest = self.at_step('mixed')
-        private, shared = 64 * MIB + 4 * KIB, 64 * MIB
+        private, shared = 64 * MIB + 4096, 64 * MIB
 
         def says(command: str) -> str:
             return guest.cmd('human-monitor-command', command_line=command)
@@ -289,15 +188,15 @@ class State(SnpTest):
         self.assertIn('cpus are not resettable', guest.get_log())
 
     def test_shutdown(self):
-        guest = self.snp(parameters={'end': 'shutdown'})
+        guest = self.guest('snp', parameters={'end': 'shutdown'})
         guest.launch()
         self.check_report(guest.finish())
         self.assertEqual(guest.exitcode(), 0, guest.get_log())
 
     def test_terminate(self):
         """The guest asks for its end: it has panicked, says QEMU."""
-        guest = self.snp('-action', 'panic=exit-failure',
-                         parameters={'end': 'terminate'})
+        guest = self.guest('snp', arguments=('-action', 'panic=exit-failure'),
+                           parameters={'end': 'terminate'})
         guest.launch()
         self.check_report(guest.finish())
         self.assertEqual(guest.exitcode(), TERMINATED, guest.get_log())

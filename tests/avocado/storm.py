@@ -46,3 +46,7 @@ class Storm(GuestTest):
                           if word != start + 8 * number], [])
         guest.send('\n')
         self.check_report(guest.finish())
+
+
+class SnpStorm(Storm):
+    vm_type = 'sev-snp'

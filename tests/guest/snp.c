@@ -11,7 +11,6 @@
 #include "guest.h"
 #include "snp-metadata.h"
 
-#define LARGE (2 * MIB)
 #define HOLE (40 * GIB)         /* nobody gives this guest so much memory */
 
 enum { PRIVATE_STAMP = 1, SHARED_STAMP, AGAIN_STAMP };
@@ -67,33 +66,9 @@ static uint64_t convert_by_msr(bool to_private)
     return 0;
 }
 
-/* As many entries as there can be, in large pages where these fit */
 static uint64_t convert_by_list(bool to_private)
 {
-    static PageState entries[GHCB_PSC_MAX];
-    uint64_t gpa = base;
-
-    while (gpa < base + size) {
-        unsigned count = 0;
-        unsigned done;
-        uint64_t error;
-
-        while (gpa < base + size && count < GHCB_PSC_MAX) {
-            bool is_large = !(gpa % LARGE) && base + size - gpa >= LARGE;
-
-            entries[count++] = (PageState) { gpa, is_large, to_private };
-            gpa += is_large ? LARGE : PAGE_SIZE;
-        }
-        error = ghcb_convert(entries, count, &done);
-        if (error) {
-            return error;
-        }
-        if (done != count) {
-            tap_comment("%u of %u entries done", done, count);
-            return 1;
-        }
-    }
-    return 0;
+    return ghcb_convert_range(base, size, to_private);
 }
 
 static uint64_t convert_by_access(bool to_private)
@@ -144,16 +119,32 @@ static void check_access(void)
     tap_ok(all_have(PRIVATE_STAMP), "access: private memory keeps contents");
 }
 
-/* Memory that there is not cannot be private; the guest is told, and runs on */
+static const struct {
+    const char *name;
+    uint64_t gpa;
+} never_private[] = {
+    { "a hole", HOLE },
+    { "IOAPIC", 0xfec00000 },
+    { "HPET", 0xfed00000 },
+    { "a hole far above", 1ULL << 45 },
+};
+
+/* What is no RAM cannot be private; the guest is told, and runs on */
 static void check_refusals(void)
 {
     const PageState entries[3] = {
         { base, false, true }, { HOLE, false, true },
         { base + PAGE_SIZE, false, true },
     };
+    unsigned i;
     unsigned done;
 
-    tap_ok(ghcb_msr_convert(HOLE, true), "refused: a hole, by MSR");
+    for (i = 0; i < sizeof(never_private) / sizeof(never_private[0]); i++) {
+        tap_ok(ghcb_msr_convert(never_private[i].gpa, true),
+               "refused: %s, by MSR", never_private[i].name);
+        tap_is(ghcb_msr_convert(never_private[i].gpa, false), 0,
+               "%s is shared", never_private[i].name);
+    }
     ghcb_msr_convert(base, false);
     ghcb_msr_convert(base + PAGE_SIZE, false);
     page_stamp(base, SHARED_STAMP);
@@ -165,6 +156,22 @@ static void check_refusals(void)
            "refused: the last one was not");
     tap_is(ghcb_msr_convert(base + PAGE_SIZE, true), 0,
            "refused: the guest runs on");
+}
+
+/* The test kernel's firmware answers with what it was asked */
+static void check_guest_request(void)
+{
+    const uint64_t request = base, answer = base + PAGE_SIZE;
+
+    ghcb_msr_convert(request, false);
+    ghcb_msr_convert(answer, false);
+    page_stamp(request, SHARED_STAMP);
+    tap_is(ghcb_request(GHCB_EXIT_GUEST_REQUEST, request, answer), 0,
+           "a request of the firmware");
+    tap_ok(gpa_read64(answer) && gpa_read64(answer) == gpa_read64(request),
+           "is answered");
+    tap_ok(ghcb_request(GHCB_EXIT_GUEST_REQUEST, request + 8, answer),
+           "one that is not aligned is refused");
 }
 
 static uint64_t wrong;          /* pages with another one's contents */
@@ -241,12 +248,11 @@ int main(void)
         print_hashes();
     }
     check("MSR", convert_by_msr);
-    if (tap_ok(ghcb_init(base - LARGE), "there is a GHCB")) {
-        tap_ok(ghcb_request(GHCB_EXIT_FEATURES, 0, 0) & 1,
-               "the hypervisor has SEV-SNP");
-        check("list", convert_by_list);
-        check_refusals();
-    }
+    tap_ok(ghcb_request(GHCB_EXIT_FEATURES, 0, 0) & 1,
+           "the hypervisor has SEV-SNP");
+    check("list", convert_by_list);
+    check_refusals();
+    check_guest_request();
     check_access();
     if (smp_start() > 1) {
         unsigned rounds = 11;   /* the last one is private, as at first */

@@ -27,7 +27,12 @@
 #define GHCB_BUFFER 0x800
 #define GHCB_VERSION 0xffa      /* 16 bits, then 32 bits of usage */
 
-static uint64_t page;
+#define LARGE_PAGE (2 * MIB)
+
+/* One of each CPU's own */
+static uint8_t pages[MAX_CPUS][PAGE_SIZE]
+    __attribute__((aligned(PAGE_SIZE)));
+static bool is_ready[MAX_CPUS];
 
 bool snp_present(void)
 {
@@ -57,24 +62,31 @@ uint32_t ghcb_msr_convert(uint64_t gpa, bool to_private)
     return answer >> 32;
 }
 
-bool ghcb_init(uint64_t gpa)
+/* That of the calling CPU, which is shared with KVM from the first use on */
+static uint64_t ghcb_page(void)
 {
+    unsigned cpu = cpu_index();
+    uint64_t page = (uint64_t)pages[cpu];
     unsigned offset;
 
-    if (ghcb_msr_convert(gpa, false) ||
-        ghcb_msr(GHCB_MSR_REGISTER | gpa) != (GHCB_MSR_REGISTERED | gpa)) {
-        return false;
+    if (is_ready[cpu]) {
+        return page;
+    }
+    if (ghcb_msr_convert(page, false) ||
+        ghcb_msr(GHCB_MSR_REGISTER | page) != (GHCB_MSR_REGISTERED | page)) {
+        panic("no GHCB");
     }
     for (offset = 0; offset < PAGE_SIZE; offset += sizeof(uint64_t)) {
-        gpa_write64(gpa + offset, 0);
+        gpa_write64(page + offset, 0);
     }
-    gpa_write8(gpa + GHCB_VERSION, 2);
-    page = gpa;
-    return true;
+    gpa_write8(page + GHCB_VERSION, 2);
+    is_ready[cpu] = true;
+    return page;
 }
 
 static void set_field(unsigned offset, uint64_t value)
 {
+    uint64_t page = ghcb_page();
     unsigned bit = offset / sizeof(uint64_t);
     uint64_t byte = page + GHCB_BITMAP + bit / 8;
 
@@ -87,14 +99,14 @@ uint64_t ghcb_request(uint64_t code, uint64_t info1, uint64_t info2)
     set_field(GHCB_EXIT_CODE, code);
     set_field(GHCB_EXIT_INFO_1, info1);
     set_field(GHCB_EXIT_INFO_2, info2);
-    ghcb_msr(page);
-    return gpa_read64(page + GHCB_EXIT_INFO_2);
+    ghcb_msr(ghcb_page());
+    return gpa_read64(ghcb_page() + GHCB_EXIT_INFO_2);
 }
 
 uint64_t ghcb_convert(const PageState *entries, unsigned count, unsigned *done)
 {
     /* Index of the current entry, of the last one, then entries of 64 bits */
-    uint64_t buffer = page + GHCB_BUFFER;
+    uint64_t buffer = ghcb_page() + GHCB_BUFFER;
     uint64_t error;
     unsigned i;
 
@@ -111,6 +123,31 @@ uint64_t ghcb_convert(const PageState *entries, unsigned count, unsigned *done)
     error = ghcb_request(GHCB_EXIT_PSC, 0, 0);
     *done = gpa_read64(buffer) & 0xffff;
     return error;
+}
+
+uint64_t ghcb_convert_range(uint64_t gpa, uint64_t size, bool to_private)
+{
+    uint64_t end = gpa + size;
+
+    while (gpa < end) {
+        PageState entries[GHCB_PSC_MAX];
+        unsigned count = 0;
+        unsigned done;
+        uint64_t error;
+
+        while (gpa < end && count < GHCB_PSC_MAX) {
+            bool is_large = gpa % LARGE_PAGE == 0 && end - gpa >= LARGE_PAGE;
+
+            entries[count++] = (PageState) { gpa, is_large, to_private };
+            gpa += is_large ? LARGE_PAGE : PAGE_SIZE;
+        }
+        error = ghcb_convert(entries, count, &done);
+        if (error) {
+            return error;
+        }
+        assert(done == count);
+    }
+    return 0;
 }
 
 void ghcb_terminate(uint8_t set, uint8_t reason)

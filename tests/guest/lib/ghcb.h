@@ -47,15 +47,6 @@ uint64_t ghcb_msr(uint64_t request);
 uint32_t ghcb_msr_convert(uint64_t gpa, bool to_private);
 
 /**
- * ghcb_init: make a page the calling CPU's GHCB
- *
- * @gpa: guest-physical address of the page, which becomes shared
- *
- * Returns: whether the hypervisor took it.
- */
-bool ghcb_init(uint64_t gpa);
-
-/**
  * ghcb_convert: change the state of many pages, with one exit
  *
  * @entries: what to change
@@ -66,6 +57,18 @@ bool ghcb_init(uint64_t gpa);
  */
 uint64_t ghcb_convert(const PageState *entries, unsigned count,
                       unsigned *done);
+
+/**
+ * ghcb_convert_range: change the state of a range, 2 MiB at a time where they fit
+ *
+ * @gpa: guest-physical address, page-aligned
+ * @size: bytes, page-aligned
+ * @to_private: its new state
+ *
+ * Returns: 0, or the error that the hypervisor gives; part of the range may have
+ * been changed then.
+ */
+uint64_t ghcb_convert_range(uint64_t gpa, uint64_t size, bool to_private);
 
 /**
  * ghcb_request: ask for anything else

@@ -73,10 +73,12 @@ long kvm_hypercall(uint64_t nr, uint64_t a0, uint64_t a1, uint64_t a2);
 long hypercall_map_gpa_range(uint64_t gpa, uint64_t npages, uint64_t attrs);
 
 /**
- * convert: convert memory explicitly, by one hypercall; under SEV-SNP by as many
- * page state changes as it has pages
+ * convert: convert memory explicitly, by one hypercall; under SEV-SNP by lists of
+ * page state changes
  *
  * Contents are lost. Conversion to the state that it has already does nothing.
+ * Only a conversion by one request has no effect if it fails: under SEV-SNP one
+ * of up to 4 MiB.
  *
  * @gpa: guest-physical address, page-aligned
  * @size: bytes, page-aligned
@@ -85,5 +87,9 @@ long hypercall_map_gpa_range(uint64_t gpa, uint64_t npages, uint64_t attrs);
  * Returns: 0, or a negative KVM_E*.
  */
 long convert(uint64_t gpa, uint64_t size, bool to_private);
+
+/* convert_error: what convert() makes of an error of QEMU's, a KVM_E* below 0;
+   SEV-SNP has no room for the kind */
+long convert_error(long error);
 
 #endif /* GUEST_KVM_H */
