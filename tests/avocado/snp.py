@@ -176,6 +176,8 @@ class State(SnpTest):
         guest.wait_for_line('# step back')
         guest.send('\n')
         self.check_report(guest.finish())
+        self.assertIn("dump: The guest's registers are protected",
+                      guest.get_log())
 
     def test_reset(self):
         """It is refused, QEMU ends the VM, and memory is what it was."""
