@@ -8,7 +8,7 @@ WORD = 0x0ddba11
 DIMM = 4 * GIB
 
 
-class Readonly(GuestTest):
+class ReadonlyTest(GuestTest):
 
     def backend(self, size=16 * MIB):
         path = self.directory / 'file'
@@ -17,6 +17,9 @@ class Readonly(GuestTest):
             file.truncate(size)
         return (f'memory-backend-file,id=file,mem-path={path},size={size},'
                 'share=on,readonly=on')
+
+
+class Readonly(ReadonlyTest):
 
     def test_nvdimm_hotplug(self):
         guest = self.guest('readonly', machine='q35,nvdimm=on',
@@ -29,6 +32,9 @@ class Readonly(GuestTest):
                   addr=DIMM)
         guest.send('\n')
         self.check_report(guest.finish())
+
+
+class MainMemory(ReadonlyTest):
 
     def test_main_memory(self):
         """Of no use to a guest, but no reason for QEMU to end."""
