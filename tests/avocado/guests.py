@@ -163,7 +163,8 @@ class SectionTest(GuestTest):
             self.assertEqual([event.text for event in events(guest.trace())
                               if event.name == REFUSED],
                              list(section.refused_accesses))
-        if section.replay:
+        # Of others a trace does not say how their memory starts
+        if section.replay and self.vm_type == 'sw-protected':
             text, run = from_trace(guest.trace())
             self.assertFalse(run.moved)
             self.assertGreater(len(run.steps), 0)

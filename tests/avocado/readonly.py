@@ -8,7 +8,7 @@ WORD = 0x0ddba11
 DIMM = 4 * GIB
 
 
-class ReadonlyTest(GuestTest):
+class Readonly(GuestTest):
 
     def backend(self, size=16 * MIB):
         path = self.directory / 'file'
@@ -17,9 +17,6 @@ class ReadonlyTest(GuestTest):
             file.truncate(size)
         return (f'memory-backend-file,id=file,mem-path={path},size={size},'
                 'share=on,readonly=on')
-
-
-class Readonly(ReadonlyTest):
 
     def test_nvdimm_hotplug(self):
         guest = self.guest('readonly', machine='q35,nvdimm=on',
@@ -33,9 +30,6 @@ class Readonly(ReadonlyTest):
         guest.send('\n')
         self.check_report(guest.finish())
 
-
-class MainMemory(ReadonlyTest):
-
     def test_main_memory(self):
         """Of no use to a guest, but no reason for QEMU to end."""
         guest = self.guest('readonly', machine='q35,memory-backend=file',
@@ -43,7 +37,3 @@ class MainMemory(ReadonlyTest):
                            arguments=['-object', self.backend()])
         guest.launch()
         self.assertEqual(guest.cmd('query-private-memory')['blocks'], [])
-
-
-class SnpReadonly(Readonly):
-    vm_type = 'sev-snp'

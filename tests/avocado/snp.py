@@ -70,7 +70,7 @@ class Launch(SnpTest):
     def test_ovmf(self):
         """Debian's firmware is launched, with all that its metadata name."""
         guest = self.guest('snp', arguments=[
-            '-trace', 'kvm_sev_snp_launch_*', '-bios', os.environ['OVMF']])
+            '-trace', 'kvm_sev_snp_launch_*', '-bios', os.environ['QMP_OVMF']])
         guest.launch()
         self.assertEqual(guest.cmd('query-sev')['state'], 'running')
         launched = re.findall(r'kvm_sev_snp_launch_update .*\((\w+) page\)',

@@ -105,8 +105,3 @@ long convert(uint64_t gpa, uint64_t size, bool to_private)
                                    (to_private ? MAP_GPA_PRIVATE
                                                : MAP_GPA_SHARED));
 }
-
-long convert_error(long error)
-{
-    return snp_present() ? -KVM_EINVAL : error;
-}

@@ -77,8 +77,8 @@ long hypercall_map_gpa_range(uint64_t gpa, uint64_t npages, uint64_t attrs);
  * page state changes
  *
  * Contents are lost. Conversion to the state that it has already does nothing.
- * Only a conversion by one request has no effect if it fails: under SEV-SNP one
- * of up to 4 MiB.
+ * Under SEV-SNP all errors are -KVM_EINVAL, and a part of the range may have been
+ * converted then.
  *
  * @gpa: guest-physical address, page-aligned
  * @size: bytes, page-aligned
@@ -87,9 +87,5 @@ long hypercall_map_gpa_range(uint64_t gpa, uint64_t npages, uint64_t attrs);
  * Returns: 0, or a negative KVM_E*.
  */
 long convert(uint64_t gpa, uint64_t size, bool to_private);
-
-/* convert_error: what convert() makes of an error of QEMU's, a KVM_E* below 0;
-   SEV-SNP has no room for the kind */
-long convert_error(long error);
 
 #endif /* GUEST_KVM_H */
