@@ -142,14 +142,15 @@ static void check_used(uint64_t base, unsigned generation)
 
 /*
  * Were a page still private for KVM, it would be no MMIO but a fault that
- * cannot be resolved.
+ * cannot be resolved. Not under SEV-SNP: where KVM remembers MMIO, the test
+ * kernel takes the first access to what is plugged there later for a shared one.
  */
 static void check_hole(uint64_t base)
 {
     unsigned stuck = 0;
     unsigned i;
 
-    for (i = 0; i < PAGES; i++) {
+    for (i = 0; !snp_present() && i < PAGES; i++) {
         uint64_t gpa = base + i * PAGE_SIZE;
 
         gpa_write64(gpa, word(i, 0));
