@@ -93,6 +93,17 @@ def load(argument: str) -> list[Test]:
     return found
 
 
+def select(arguments: list[str], snp: bool) -> list[Test]:
+    """What is asked for, of those that need SEV-SNP or of all others."""
+    # By name: a class and a test of it may both be asked for
+    tests = {test.name: test for argument in arguments
+             for test in load(argument) if test.snp == snp}
+    if not tests:
+        raise Failure(f'{" ".join(arguments)}: these tests run only '
+                      f'{"without" if snp else "with"} --snp')
+    return list(tests.values())
+
+
 def may_be_cancelled(kernel: str) -> dict[str, str]:
     """Tests that cannot run on a kernel, and why."""
     return {test: why for where, test, why in explained.read(CANCELLED)
@@ -233,19 +244,13 @@ def body() -> int:
     parser.add_argument('--jobs', type=int, default=3)
     parser.add_argument('test', nargs='+')
     options = parser.parse_args()
-    # By name: a class and a test of it may both be asked for
-    tests = {test.name: test for argument in options.test
-             for test in load(argument)
-             if test.snp == options.snp}
-    if not tests:
-        raise Failure(f'{" ".join(options.test)}: these tests run only '
-                      f'{"without" if options.snp else "with"} --snp')
+    tests = select(options.test, options.snp)
     results = build_dir() / 'avocado' / options.kernel
     results.mkdir(parents=True, exist_ok=True)
     if options.avocado_run:
-        return avocado_run(list(tests.values()), results, options.jobs)
+        return avocado_run(tests, results, options.jobs)
     runner = Runner(results, options.kernel)
-    return 0 if runner.run(list(tests.values()), options.jobs) else 1
+    return 0 if runner.run(tests, options.jobs) else 1
 
 
 if __name__ == '__main__':
