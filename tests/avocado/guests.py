@@ -35,7 +35,7 @@ def iommu_faults():
 class SectionTest(GuestTest):
     """A section's guest, and what has to be true of it."""
 
-    def run_section(self, section, vm_type):
+    def run_section(self, section):
         values = {'configs': REPO / 'configs'}
         for need in section.needs:
             getattr(self, 'needs_' + need.replace('-', '_'))()
@@ -48,7 +48,7 @@ class SectionTest(GuestTest):
             values['file'].write_bytes(content)
         group = self.cgroup() if section.used else None
         guest = self.guest(
-            section.payload, vm_type=vm_type, trace=section.trace,
+            section.payload, trace=section.trace,
             memory=section.memory, cpus=section.cpus,
             machine=section.machine + ',memory-backend=ram0' *
             (len(section.backends) == 1),
@@ -162,7 +162,8 @@ class SectionTest(GuestTest):
             self.assertEqual([event.text for event in events(guest.trace())
                               if event.name == REFUSED],
                              list(section.refused_accesses))
-        if section.replay:
+        # Of others a trace does not say how their memory starts
+        if section.replay and self.vm_type == 'sw-protected':
             text, run = from_trace(guest.trace())
             self.assertFalse(run.moved)
             self.assertGreater(len(run.steps), 0)
@@ -171,18 +172,19 @@ class SectionTest(GuestTest):
             self.assertEqual(run_file(file), '')
 
 
-def method(section, vm_type):
+def method(section):
     """A test method."""
-    return lambda test: test.run_section(section, vm_type)
+    return lambda test: test.run_section(section)
 
 
 def class_of(vm_type):
     """A class of all tests for a type of VM."""
     name = vm_type.title().replace('-', '')
-    methods = {section.method: method(section, vm_type)
+    methods = {section.method: method(section)
                for section in sections()
                if not section.run_by and section.runs_on(vm_type)}
-    return type(name, (SectionTest,), {'__module__': __name__, **methods})
+    return type(name, (SectionTest,),
+                {'__module__': __name__, 'vm_type': vm_type, **methods})
 
 
 globals().update({cls.__name__: cls for cls in map(class_of, VM_TYPES)})

@@ -86,3 +86,7 @@ class Hotplug(GuestTest):
             plug(memory, address)
             unplug()
         self.check_report(guest.finish())
+
+
+class SnpHotplug(Hotplug):
+    vm_type = 'sev-snp'

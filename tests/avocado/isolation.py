@@ -54,3 +54,7 @@ class Isolation(GuestTest):
                 self.assertEqual(look.in_memory, look.shared,
                                  'all of memory')
         self.check_report(guest.finish())
+
+
+class SnpIsolation(Isolation):
+    vm_type = 'sev-snp'

@@ -15,3 +15,7 @@ class Pam(GuestTest):
         guest.launch()
         guest.cmd('calc-dirty-rate', calc_time=2, mode='dirty-bitmap')
         self.check_report(guest.finish())
+
+
+class SnpPam(Pam):
+    vm_type = 'sev-snp'

@@ -75,20 +75,20 @@ static void stamp(unsigned generation)
 }
 
 /*
- * Every word must be 0 or, if not NEVER_STAMPED, what was last stamped while
+ * Every word must be new or, if not NEVER_STAMPED, what was last stamped while
  * the range was in this state.
  */
 static void check(unsigned step, bool is_private, unsigned generation)
 {
-    uint64_t zero = 0, kept = 0, wrong = 0;
+    uint64_t new = 0, kept = 0, wrong = 0;
     uint64_t gpa;
 
     for (gpa = base; gpa < base + size; gpa += stride) {
         uint64_t word = word_of_page(gpa);
         uint64_t value = gpa_read64(word);
 
-        if (value == 0) {
-            zero++;
+        if (value == new_word(is_private)) {
+            new++;
         } else if (generation != NEVER_STAMPED &&
                    value == pattern(word, generation)) {
             kept++;
@@ -101,7 +101,7 @@ static void check(unsigned step, bool is_private, unsigned generation)
     }
     tap_is(wrong, 0, "%u: %s memory shows nothing of the %s half", step,
            state_name(is_private), state_name(!is_private));
-    tap_comment("%lu pages read zero, %lu kept their contents", zero, kept);
+    tap_comment("%lu pages are new, %lu kept their contents", new, kept);
 }
 
 static bool convert_implicitly(bool to_private)

@@ -1,8 +1,9 @@
 /*
  * Guest payload: all CPUs touch a poisoned private page at the same time
  *
- * Makes some pages private and uses them, prints "# step poison" and waits for a
- * newline, while the host poisons one of them. Then all CPUs read them, page by
+ * Waits for a newline at "# step before", so that the host can see which pages
+ * are private before. Makes some pages private and uses them, prints
+ * "# step poison" and waits for a newline, while the host poisons one of them. Then all CPUs read them, page by
  * page and in step, so that they meet the poisoned one together. What becomes of
  * the guest is up to machine checks, which are sent to all CPUs by each: it may
  * be reset. QEMU must not mind.
@@ -61,6 +62,8 @@ int main(void)
     }
     tap_ok(smp_start() > 1, "several CPUs");
     exception_set_handler(VECTOR_MC, on_machine_check);
+    tap_comment("step before");
+    guest_wait_for('\n');
     tap_is(convert(BASE, SIZE, true), 0, "conversion");
     for (gpa = BASE; gpa < BASE + SIZE; gpa += PAGE_SIZE) {
         gpa_write8(gpa, 0x77);

@@ -87,18 +87,20 @@ static void unplug(void)
 
 static void check_new(uint64_t base)
 {
-    unsigned zero = 0, private = 0, empty = 0;
+    bool starts_private = snp_present();
+    unsigned new = 0, private = 0, empty = 0;
     unsigned i;
 
     for (i = 0; i < PAGES; i++) {
         uint64_t gpa = base + i * PAGE_SIZE;
 
-        zero += page_is_zero(gpa);
+        new += page_is_new(gpa, starts_private);
         private += page_was_private(gpa);
-        empty += page_is_zero(gpa);
+        empty += starts_private || page_is_new(gpa, true);
     }
-    tap_is(zero, PAGES, "new memory is zero");
-    tap_is(private, 0, "new memory is shared");
+    tap_is(new, PAGES, "new memory has nothing in it");
+    tap_is(private, starts_private ? PAGES : 0, "new memory is %s",
+           starts_private ? "private" : "shared");
     tap_is(empty, PAGES, "new memory's private half is empty");
     tap_is(convert(base, PAGES * PAGE_SIZE, false), 0, "all to shared");
 }
@@ -140,14 +142,15 @@ static void check_used(uint64_t base, unsigned generation)
 
 /*
  * Were a page still private for KVM, it would be no MMIO but a fault that
- * cannot be resolved.
+ * cannot be resolved. Not under SEV-SNP: where KVM remembers MMIO, the test
+ * kernel takes the first access to what is plugged there later for a shared one.
  */
 static void check_hole(uint64_t base)
 {
     unsigned stuck = 0;
     unsigned i;
 
-    for (i = 0; i < PAGES; i++) {
+    for (i = 0; !snp_present() && i < PAGES; i++) {
         uint64_t gpa = base + i * PAGE_SIZE;
 
         gpa_write64(gpa, word(i, 0));

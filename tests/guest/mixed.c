@@ -2,7 +2,7 @@
  * Guest payload: ranges that are private in part
  *
  * A conversion changes only what is not yet in the state asked for: those pages
- * keep their contents, the others read zero. First on alternating pages, then
+ * keep their contents, the others are new. First on alternating pages, then
  * on random ranges in random states, against a model.
  *
  * Parameters:
@@ -22,7 +22,7 @@ static uint64_t base;
 static uint64_t pages;
 static Prng prng;
 
-/* The model: state and stamp of each page; stamp 0 stands for zeros */
+/* The model: state and stamp of each page; stamp 0 is a new page */
 static bool is_private[MAX_PAGES];
 static uint64_t stamps[MAX_PAGES];
 
@@ -51,7 +51,7 @@ static void check(const char *what)
 
     for (i = 0; i < pages; i++) {
         bool right = stamps[i] ? page_has(gpa_of(i), stamps[i])
-                               : page_is_zero(gpa_of(i));
+                               : page_is_new(gpa_of(i), is_private[i]);
 
         if (!right && !wrong++) {
             tap_comment("at 0x%lx, which is %s, stamped %lu: 0x%lx", gpa_of(i),
@@ -139,6 +139,7 @@ int main(void)
     }
     tap_comment("base=0x%lx size=0x%lx seed=%lu", base, size, seed);
     prng_init(&prng, seed);
+    memset(is_private, snp_present(), sizeof(is_private));
     test_alternating();
     test_random(param_u64("rounds", 16));
     return tap_done();

@@ -1,8 +1,9 @@
 /*
  * Guest payload: touch a private page that the host has poisoned
  *
- * Makes some pages private and uses them, prints "# step poison" and waits for a
- * newline, while the host poisons one of them, and touches them again. The guest
+ * Waits for a newline at "# step before", so that the host can see which pages
+ * are private before. Makes some pages private and uses them, prints
+ * "# step poison" and waits for a newline, while the host poisons one of them, and touches them again. The guest
  * has to get a machine check that names the page, and to go on without it.
  *
  * Parameter:
@@ -52,6 +53,8 @@ int main(void)
     if (!kvm_present()) {
         return tap_skip_all("not running on KVM");
     }
+    tap_comment("step before");
+    guest_wait_for('\n');
     tap_is(convert(BASE, SIZE, true), 0, "conversion");
     for (gpa = BASE; gpa < BASE + SIZE; gpa += PAGE_SIZE) {
         gpa_write8(gpa, 0x77);
@@ -76,7 +79,7 @@ int main(void)
     tap_is(convert(gpa, PAGE_SIZE, false), 0, "back to shared");
     gpa_write8(gpa, 0x11);
     tap_is(convert(gpa, PAGE_SIZE, true), 0, "and to private again");
-    tap_is(gpa_read8(gpa), 0, "which is a good page now");
+    tap_ok(page_is_new(gpa, true), "which is a good page now");
     tap_is(fault_catch(read_pages, NULL, NULL), VECTOR_NONE, "as all others");
     return tap_done();
 }

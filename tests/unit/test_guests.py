@@ -145,7 +145,7 @@ replay = yes
         self.refused('[mixed]\nused = start: 1..2\n', 'no step start')
         for line in ('used = on: 1..2 since off', 'used = *: 1..2',
                      'used = *: 1..2 since on',
-                     'needs = intent', 'ends = no', 'run-by = none.py',
+                     'vm-types = ordinary\nneeds = intent', 'ends = no', 'run-by = none.py',
                      'trace = no\nreplay = yes', 'trace = no\nsizes = 4K',
                      'trace = no\nrefused-accesses = none'):
             with self.subTest(line):

@@ -41,6 +41,14 @@ class Kinds(avocado.Test):
 
     def test_dies(self):
         os.abort()
+
+
+class SnpKinds(avocado.Test):
+
+    vm_type = 'sev-snp'
+
+    def test_snp(self):
+        pass
 '''
 
 
@@ -64,8 +72,18 @@ class Runner(unittest.TestCase):
     def names(self, tests):
         return sorted(name.partition('test_')[2] for name in tests)
 
+    def test_snp(self):
+        """Those of SEV-SNP VMs run in a machine of their own."""
+        file, one = str(self.file), f'{self.file}:SnpKinds.test_snp'
+        self.assertEqual([test.method for test in
+                          runner.select([file, one], True)], ['test_snp'])
+        self.assertNotIn('test_snp', [test.method for test in
+                                      runner.select([file], False)])
+        with self.assertRaisesRegex(Failure, 'only with --snp'):
+            runner.select([one], False)
+
     def test_all_kinds(self):
-        good, one, output = self.run_tests(str(self.file))
+        good, one, output = self.run_tests(f'{self.file}:Kinds')
         self.assertFalse(good)
         self.assertEqual(self.names(one.passed), ['passes'])
         self.assertEqual(self.names(one.cancelled), ['excused'])

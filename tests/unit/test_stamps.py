@@ -18,7 +18,9 @@ from workbench.guest import groups, runner
 
 ON_QEMU = {'qemu-unit', 'qemu-qtest', 'qemu-tsan', 'coverage', 'fuzz',
            'workbench', 'docs'}
-ON_KVM = {'avocado-lts', 'avocado-new', 'docs-host', 'docs-kvm'}
+ON_LTS = {'avocado-lts', 'avocado-snp-lts', 'docs-host', 'docs-kvm'}
+ON_NEW = {'avocado-new', 'avocado-snp-new', 'docs-host'}
+ON_KVM = {*ON_LTS, *ON_NEW}
 WORKBENCH = 'scripts/workbench'
 ALL = {*ON_QEMU, *ON_KVM, 'machine', 'series', 'shellcheck', 'qemu-docs', 'deb'}
 
@@ -39,9 +41,10 @@ CHANGES = {
     'configs/libvirt/sw-protected.xml': ON_KVM,
     # Kernels
     'configs/kernel/kvm.config': {*ON_KVM, 'deb', 'machine'},
-    'configs/kernel/new/sysctl.config': {'avocado-new', 'docs-host'},
-    'configs/kernel/lts/sysctl.config': {'avocado-lts', 'docs-host',
-                                         'docs-kvm', 'deb', 'machine'},
+    'configs/kernel/new/sysctl.config': ON_NEW,
+    'configs/kernel/lts/sysctl.config': {*ON_LTS, 'deb', 'machine'},
+    'tests/kernel/new/soft-snp.patch': ON_NEW,
+    'tests/kernel/lts/soft-snp.patch': {*ON_LTS, 'deb', 'machine'},
     'tests/kernel/sw-protected-intent.patch': {*ON_KVM, 'deb', 'machine'},
     # Tests
     'tests/avocado/storm.py': ON_KVM,

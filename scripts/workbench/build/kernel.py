@@ -13,7 +13,7 @@ from .ccache import environment
 from .sources import linux_package
 
 CONFIGS = REPO / 'configs' / 'kernel'
-PATCHES = sorted((REPO / 'tests' / 'kernel').glob('*.patch'))
+PATCHES = REPO / 'tests' / 'kernel'
 BUILD_LINES = 1750      # lines that make prints, for the bar only
 
 
@@ -22,10 +22,10 @@ def _compiler() -> str:
                           capture_output=True).stdout.splitlines()[0]
 
 
-def _fragments(kernel: str) -> list[Path]:
-    """Of all kernels, then what is only for this one."""
-    return [*sorted(CONFIGS.glob('*.config')),
-            *sorted((CONFIGS / kernel).glob('*.config'))]
+def _files(directory: Path, kernel: str, suffix: str) -> list[Path]:
+    """For all kernels, then what is only for this one."""
+    return [*sorted(directory.glob(f'*.{suffix}')),
+            *sorted((directory / kernel).glob(f'*.{suffix}'))]
 
 
 def _configure(tree: Path, fragments: list[Path], bar: Bar) -> None:
@@ -43,8 +43,8 @@ def _configure(tree: Path, fragments: list[Path], bar: Bar) -> None:
                               f'{line}: add the option on which it depends')
 
 
-def _build(package: Path, fragments: list[Path], target: Path,
-           bar: Bar) -> None:
+def _build(package: Path, patches: list[Path], fragments: list[Path],
+           target: Path, bar: Bar) -> None:
     jobs = str(os.cpu_count() or 1)
     with made_whole(target) as scratch, \
             tempfile.TemporaryDirectory(dir=target.parent,
@@ -57,7 +57,7 @@ def _build(package: Path, fragments: list[Path], target: Path,
         run_logged(['tar', '--extract', '--no-same-owner', '--file', tarball,
                     '--strip-components=1', '--directory', tree], bar,
                    log='kernel-unpack')
-        for patch in PATCHES:
+        for patch in patches:
             run_logged(['patch', '--strip=1', '--input', patch], bar,
                        cwd=tree, log=f'kernel-{patch.stem}')
         _configure(tree, fragments, bar)
@@ -75,10 +75,11 @@ def bzimage(kernel: str) -> Path:
     It is built if this content has not been built before.
     """
     package = linux_package(kernel)
-    fragments = _fragments(kernel)
-    name = digest([package.name, _compiler(), *fragments, *PATCHES])
+    fragments = _files(CONFIGS, kernel, 'config')
+    patches = _files(PATCHES, kernel, 'patch')
+    name = digest([package.name, _compiler(), *fragments, *patches])
     target = cache_dir() / 'kernel' / name
     if not target.is_dir():
         step(f'Build kernel from {package.name.split("_")[1]}',
-             lambda bar: _build(package, fragments, target, bar))
+             lambda bar: _build(package, patches, fragments, target, bar))
     return target / 'bzImage'

@@ -2,10 +2,12 @@
 """The sources that everything is built from, fetched and checked by apt."""
 
 import re
+import shutil
+import tempfile
 from pathlib import Path
 
 from ..base.paths import cache_dir, made_whole
-from ..base.steps import Bar, Failure, step
+from ..base.steps import Bar, Failure, run_logged, step
 from .apt import Apt, VersionKey
 
 SUITE = 'trixie'        # Debian 13, which ships QEMU 10.0 LTS and Linux 6.12
@@ -17,6 +19,8 @@ KERNELS = {
     # The newest one
     'new': (f'{SUITE}-backports', r'linux-source-[\d.]+'),
 }
+
+OVMF = 'usr/share/ovmf/OVMF.fd'     # the one that says how to launch it
 
 _DIRECTORY = 'sources'
 
@@ -62,6 +66,20 @@ def _fetch_linux(kernel: str, bar: Bar) -> None:
                 log='fetch-linux')
 
 
+def _fetch_ovmf(bar: Bar) -> None:
+    apt = Apt(SUITE)
+    apt.update(bar)
+    version = _best(apt.versions('ovmf', source=False), r'\d', 'ovmf')
+    with made_whole(cache_dir() / _DIRECTORY / f'ovmf_{version}') as scratch:
+        apt.get(bar, 'download', f'ovmf={version}', cwd=scratch,
+                log='fetch-ovmf')
+        package, = scratch.glob('*.deb')
+        with tempfile.TemporaryDirectory(dir=scratch) as directory:
+            run_logged(['dpkg-deb', '--extract', package, directory], bar,
+                       log='extract-ovmf')
+            shutil.copy(Path(directory) / OVMF, scratch)
+
+
 def qemu_tarball(update: bool = False) -> Path:
     """
     The upstream tarball inside Debian's qemu source package.
@@ -85,3 +103,13 @@ def linux_package(kernel: str, update: bool = False) -> Path:
     package = _cached(pattern)
     assert package
     return package
+
+
+def ovmf_image(update: bool = False) -> Path:
+    """UEFI firmware of Debian's, which SEV-SNP guests start with."""
+    pattern = f'ovmf_*/{Path(OVMF).name}'
+    if update or not _cached(pattern):
+        step(f'Fetch OVMF of Debian {SUITE}', _fetch_ovmf)
+    image = _cached(pattern)
+    assert image
+    return image

@@ -32,7 +32,7 @@ from ..base import command
 from ..base.paths import REPO, build_dir, cache_dir, digest, write_whole
 from ..base.steps import Failure
 from ..build import deb, instrumented, packages, qemu
-from ..build.sources import linux_package
+from ..build.sources import linux_package, ovmf_image
 from ..docs import doccommands
 from ..guest import groups
 
@@ -192,10 +192,15 @@ def kernel(name: str) -> Callable[[State], Iterator[Content]]:
     def content(state: State) -> Iterator[Content]:
         yield linux_package(name).name
         yield from state.files('configs/kernel/*.config',
-                               f'configs/kernel/{name}', 'tests/kernel',
+                               f'configs/kernel/{name}',
+                               'tests/kernel/*.patch', f'tests/kernel/{name}',
                                'scripts/workbench/build/kernel.py')
 
     return content
+
+
+def ovmf(state: State) -> Iterator[Content]:
+    yield ovmf_image().parent.name
 
 
 def emulated_machine(state: State) -> Iterator[Content]:
@@ -238,6 +243,7 @@ PARTS: dict[str, Callable[[State], Iterator[Content]]] = {
     "Debian's source package": debian_source,
     'Linux lts': kernel('lts'),
     'Linux new': kernel('new'),
+    'OVMF': ovmf,
     'the emulated machine': emulated_machine,
     'tests of guests': guest_tests,
     'commands for the host': commands('host'),
@@ -260,6 +266,8 @@ INPUTS: dict[str, tuple[str, ...]] = {
     'machine': ('tests/machine', 'the emulated machine', 'Linux lts'),
     'avocado-lts': (*GUESTS, 'Linux lts'),
     'avocado-new': (*GUESTS, 'Linux new'),
+    'avocado-snp-lts': (*GUESTS, 'Linux lts', 'OVMF'),
+    'avocado-snp-new': (*GUESTS, 'Linux new', 'OVMF'),
     # What pages refer to may be anywhere
     'docs': ('all of the repo', 'QEMU and its tests'),
     'docs-host': (*GUESTS, 'commands for the host', 'Linux lts', 'Linux new'),

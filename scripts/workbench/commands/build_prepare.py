@@ -36,4 +36,5 @@ def body() -> int:
     sources.qemu_tarball(options.update)
     for name in sources.KERNELS:
         sources.linux_package(name, options.update)
+    sources.ovmf_image(options.update)
     return 0

@@ -18,11 +18,12 @@ docs    tests of the documentation
 Exit status: 0 only if all tests pass.
 """
 
+import os
 import subprocess
 
 from ..base.command import new_parser
 from ..base.paths import REPO
-from ..build.sources import KERNELS
+from ..build.sources import KERNELS, ovmf_image
 from ..guest.groups import GROUPS, TESTS, select
 from ..machine.surroundings import inside, nightly
 
@@ -43,6 +44,9 @@ def body() -> int:
                         default=sorted(TESTS.glob('*.py')), metavar='TEST',
                         help='FILE, or FILE:Class, or FILE:Class.test '
                         '(default: all tests)')
+    parser.add_argument('--snp', action='store_true',
+                        help='have the test kernel offer SEV-SNP, and run the '
+                        'tests of SEV-SNP VMs instead of all others')
     parser.add_argument('--avocado-run', action='store_true',
                         help="use avocado's own runner, which takes three "
                         'times as long')
@@ -57,8 +61,12 @@ def body() -> int:
               options.kernel, '--jobs', str(options.jobs)]
     if options.avocado_run:
         runner.append('--avocado-run')
+    if options.snp:
+        runner.append('--snp')
+        os.environ['QMP_OVMF'] = str(ovmf_image())
     return subprocess.run(
         [REPO / 'scripts' / 'with-kvm', '--kernel', options.kernel, '--iommu',
-         '--timeout', str(options.timeout), '--',
+         '--timeout', str(options.timeout),
+         *(['--append', 'kvm_amd.soft_snp=1'] if options.snp else []), '--',
          *inside(*runner, *map(str, tests))],
         stdin=subprocess.DEVNULL, check=False).returncode

@@ -29,15 +29,24 @@ def body() -> int:
     parser.add_argument('--emulate', action='store_true',
                         help="use the emulated machine even if this machine's "
                         'own KVM has private memory')
+    parser.add_argument('--type', choices=('sw-protected', 'sev-snp'),
+                        default='sw-protected',
+                        help='type of the VM; sev-snp always uses the emulated '
+                        'machine, whose kernel stands in for the CPU '
+                        '(%(default)s)')
     options = parser.parse_args()
     build('qemu-version', 'bzImage-lts', 'tests/guest/isolation.bin')
     version = (build_dir() / 'qemu-version').read_text().strip()
-    print(f'Run a guest with private memory in QEMU {version} with the series:')
+    print(f'Run a guest of type {options.type} in QEMU {version} with the '
+          'series:')
     command = [REPO / 'scripts' / 'with-kvm', '--timeout', str(LIMIT)]
     if options.emulate:
         command.append('--emulate')
+    if options.type == 'sev-snp':
+        command += ['--append', 'kvm_amd.soft_snp=1']
     status = subprocess.run(
-        [*command, '--', *inside('python3', '-m', 'workbench.guest.demo')],
+        [*command, '--', *inside('python3', '-m', 'workbench.guest.demo',
+                                 '--type', options.type)],
         check=False).returncode
     if status:
         return status

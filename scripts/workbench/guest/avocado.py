@@ -16,12 +16,14 @@ from .console import BINARY, ConsoleMachine
 from .guest import PASSED, Guest, Report, has_intent, has_mapped_guest_memfd
 from .linux_guest import LinuxGuest
 from .memcg import MemoryCgroup
+from .vm_types import VM_TYPES
 
 
 class GuestTest(avocado.Test):
     """A test that runs guests; they are gone when it ends."""
 
     timeout = 300
+    vm_type = 'sw-protected'    # of guests, unless they are given another one
 
     def setUp(self) -> None:
         self._guests: list[ConsoleMachine] = []
@@ -60,7 +62,10 @@ class GuestTest(avocado.Test):
         return device
 
     def guest(self, payload: str, **options) -> Guest:
-        """A guest, not yet launched."""
+        """A guest, not yet launched; cancels the test if KVM has none."""
+        options.setdefault('vm_type', self.vm_type)
+        if not VM_TYPES[options['vm_type']].offered():
+            self.cancel(f'KVM offers no VM of type {options["vm_type"]}')
         guest = Guest(payload, directory=self.directory, **options)
         self._guests.append(guest)
         return guest

@@ -79,18 +79,22 @@ class Guest(ConsoleMachine):
     """
     A VM on KVM that runs a payload.
 
-    `vm_type` is one of VM_TYPES.  A reset ends it, unless `reboot`.
+    `vm_type` is one of VM_TYPES; `vm_properties` are further ones of its
+    object, after a comma.  A reset ends it, unless `reboot`.
     `arguments` are further ones for QEMU, `wrapper` is a command that runs it.
     """
 
     def __init__(self, payload: str, *, directory: Path, memory: str = '256M',
                  cpus: int = 1, machine: str = 'q35',
                  parameters: dict[str, object] | None = None,
-                 vm_type: str = 'sw-protected', reboot: bool = False,
+                 vm_type: str = 'sw-protected', vm_properties: str = '',
+                 reboot: bool = False,
                  trace: bool = True, arguments: Sequence[str] = (),
                  wrapper: Sequence[str] = ()) -> None:
         super().__init__(payload, directory, wrapper)
-        self.add_args(*VM_TYPES[vm_type].arguments)
+        *vm, last = VM_TYPES[vm_type].arguments or ('',)
+        if last:
+            self.add_args(*vm, last + vm_properties)
         self.set_machine(machine + VM_TYPES[vm_type].machine)
         self.add_args('-S', '-m', memory, '-smp', str(cpus),
                       '-device', EXIT_PORT,

@@ -236,8 +236,10 @@ def inconsistent(section: Section) -> str | None:
             return f'used: there is no step {one.since}'
         if one.step == '*' and one.since in (None, section.steps[-1]):
             return 'used: which steps are all (*)?'
-    if 'intent' in section.needs and section.vm_types != ('sw-protected',):
-        return 'needs = intent is for vm-types = sw-protected'
+    if 'intent' in section.needs and not all(
+            VM_TYPES[name].private for name in VM_TYPES
+            if section.runs_on(name)):
+        return 'needs = intent is for types of VM with private memory'
     if not section.ends and not (section.lines or section.events or
                                  section.used):
         return 'ends = no: what has to be seen, lines, events or used?'

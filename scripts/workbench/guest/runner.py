@@ -45,6 +45,12 @@ class Test:
     method: str
     file: Path
 
+    @property
+    def snp(self) -> bool:
+        """Whether it needs a KVM that offers SEV-SNP, which others must not
+        see: most machines do not have it."""
+        return getattr(self.cls, 'vm_type', '') == 'sev-snp'
+
     def run(self, directory: Path) -> int:
         """Run it in this process; a value of EXIT."""
         log = logging.getLogger('avocado')
@@ -85,6 +91,17 @@ def load(argument: str) -> list[Test]:
         raise Failure(f'{argument}: no such test, use FILE, FILE:Class or '
                       'FILE:Class.test')
     return found
+
+
+def select(arguments: list[str], snp: bool) -> list[Test]:
+    """What is asked for, of those that need SEV-SNP or of all others."""
+    # By name: a class and a test of it may both be asked for
+    tests = {test.name: test for argument in arguments
+             for test in load(argument) if test.snp == snp}
+    if not tests:
+        raise Failure(f'{" ".join(arguments)}: these tests run only '
+                      f'{"without" if snp else "with"} --snp')
+    return list(tests.values())
 
 
 def may_be_cancelled(kernel: str) -> dict[str, str]:
@@ -222,19 +239,18 @@ def avocado_run(tests: list[Test], results: Path, jobs: int) -> int:
 def body() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--avocado-run', action='store_true')
+    parser.add_argument('--snp', action='store_true')
     parser.add_argument('--kernel', required=True)
     parser.add_argument('--jobs', type=int, default=3)
     parser.add_argument('test', nargs='+')
     options = parser.parse_args()
-    # By name: a class and a test of it may both be asked for
-    tests = {test.name: test for argument in options.test
-             for test in load(argument)}
+    tests = select(options.test, options.snp)
     results = build_dir() / 'avocado' / options.kernel
     results.mkdir(parents=True, exist_ok=True)
     if options.avocado_run:
-        return avocado_run(list(tests.values()), results, options.jobs)
+        return avocado_run(tests, results, options.jobs)
     runner = Runner(results, options.kernel)
-    return 0 if runner.run(list(tests.values()), options.jobs) else 1
+    return 0 if runner.run(tests, options.jobs) else 1
 
 
 if __name__ == '__main__':

@@ -17,6 +17,7 @@
 #include "exception.h"
 #include "exit.h"
 #include "fwcfg.h"
+#include "ghcb.h"
 #include "intent.h"
 #include "kvm.h"
 #include "layout.h"

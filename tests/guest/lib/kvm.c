@@ -94,6 +94,13 @@ long hypercall_map_gpa_range(uint64_t gpa, uint64_t npages, uint64_t attrs)
 
 long convert(uint64_t gpa, uint64_t size, bool to_private)
 {
+    if (snp_present()) {
+        bool failed = size == PAGE_SIZE ? ghcb_msr_convert(gpa, to_private)
+                                        : ghcb_convert_range(gpa, size,
+                                                             to_private);
+
+        return failed ? -KVM_EINVAL : 0;
+    }
     return hypercall_map_gpa_range(gpa, size / PAGE_SIZE, MAP_GPA_PAGE_4K |
                                    (to_private ? MAP_GPA_PRIVATE
                                                : MAP_GPA_SHARED));

@@ -73,9 +73,12 @@ long kvm_hypercall(uint64_t nr, uint64_t a0, uint64_t a1, uint64_t a2);
 long hypercall_map_gpa_range(uint64_t gpa, uint64_t npages, uint64_t attrs);
 
 /**
- * convert: convert memory explicitly, by one hypercall
+ * convert: convert memory explicitly, by one hypercall; under SEV-SNP by lists of
+ * page state changes
  *
  * Contents are lost. Conversion to the state that it has already does nothing.
+ * Under SEV-SNP all errors are -KVM_EINVAL, and a part of the range may have been
+ * converted then.
  *
  * @gpa: guest-physical address, page-aligned
  * @size: bytes, page-aligned

@@ -7,6 +7,7 @@
 #include "guest.h"
 
 #define PROBE_STAMP 0xffffff
+#define SNP_NOISE 0xc7c7c7c7c7c7c7c7ULL /* tests/kernel/soft-snp.patch */
 
 /* An odd number times an odd number is never 0 */
 static uint64_t word(uint64_t gpa, uint64_t stamp)
@@ -35,16 +36,31 @@ bool page_has(uint64_t gpa, uint64_t stamp)
     return true;
 }
 
-bool page_is_zero(uint64_t gpa)
+static bool page_is(uint64_t gpa, uint64_t value)
 {
     uint64_t end = gpa + PAGE_SIZE;
 
     for (; gpa < end; gpa += sizeof(uint64_t)) {
-        if (gpa_read64(gpa)) {
+        if (gpa_read64(gpa) != value) {
             return false;
         }
     }
     return true;
+}
+
+bool page_is_zero(uint64_t gpa)
+{
+    return page_is(gpa, 0);
+}
+
+uint64_t new_word(bool is_private)
+{
+    return is_private && snp_present() ? SNP_NOISE : 0;
+}
+
+bool page_is_new(uint64_t gpa, bool is_private)
+{
+    return page_is(gpa, new_word(is_private));
 }
 
 bool page_was_private(uint64_t gpa)

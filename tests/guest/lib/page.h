@@ -27,6 +27,19 @@ bool page_has(uint64_t gpa, uint64_t stamp);
 bool page_is_zero(uint64_t gpa);
 
 /**
+ * new_word: what each word of a page is that has just changed its state
+ *
+ * @is_private: the state that it has now
+ *
+ * Returns: 0; for private memory of an SEV-SNP guest what zeros look like when
+ * they are decrypted. A CPU gives anything, the test kernel always the same.
+ */
+uint64_t new_word(bool is_private);
+
+/* page_is_new: whether all of a page is as new_word() says */
+bool page_is_new(uint64_t gpa, bool is_private);
+
+/**
  * page_was_private: find out a page's state, by changing it
  *
  * A guest cannot ask for the state, but only a page that is private already

@@ -5,6 +5,7 @@
  */
 
 #include "layout.h"
+#include "snp-metadata.h"
 
 #define CR0_PE (1 << 0)
 #define CR0_ET (1 << 4)
@@ -68,6 +69,7 @@
  * memory starts private do not have it.
  */
 #define BOOT_OFFSET(symbol) (0xf000 + (symbol - boot_start))
+#define BOOT_SIZE 0x1000
 #define BOOT_LINEAR(symbol) (0xfffff000 + (symbol - boot_start))
 
     .section .boot, "ax", @progbits
@@ -96,10 +98,13 @@ boot_gdtr:
     .word . - boot_gdt - 1
     .long BOOT_LINEAR(boot_gdt)
 
-    .org 0xff0
+    .balign 4
+    SNP_METADATA BOOT_SIZE
+
+    .org BOOT_SIZE - 0x10
     .code16
     jmp boot16                  /* the reset vector, 0xfffffff0 */
-    .org 0x1000
+    .org BOOT_SIZE
 
     .text
     .code32

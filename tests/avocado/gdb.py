@@ -5,7 +5,7 @@ import socket
 
 from workbench.guest.avocado import GuestTest
 
-HYPERV = ('-cpu', 'host,hv-vpindex,hv-synic')
+MIB = 1 << 20
 # What gdb is told when memory cannot be accessed
 FAILED = 'E14'
 
@@ -36,16 +36,20 @@ class Debugger:
         self._socket.close()
 
 
-class Hyperv(GuestTest):
+class Gdb(GuestTest):
 
     def test_gdb(self):
         """Neither reads nor writes of private memory look as if they worked."""
         path = self.directory / 'gdb'
-        guest = self.guest('hyperv', arguments=(
-            *HYPERV, '-gdb', f'unix:path={path},server=on,wait=off'))
+        guest = self.guest(
+            'halves', parameters={'base': 64 * MIB, 'size': 2 * MIB},
+            arguments=('-gdb', f'unix:path={path},server=on,wait=off'))
         guest.launch()
-        private = int(guest.wait_for_line(r'# step private gpa=(0x\w+)')[1], 16)
-        shared = private + 0x1000
+        for step in ('start', 'first', 'shared', 'private'):
+            guest.wait_for_line(f'# step {step}')
+            guest.send('\n')
+        guest.wait_for_line('# step mixed')
+        private, shared = 64 * MIB + 0x1000, 64 * MIB + 0x2000
 
         gdb = Debugger(path)
         for physical in (0, 1):
@@ -60,3 +64,10 @@ class Hyperv(GuestTest):
                 self.assertEqual(gdb.ask(f'm{shared:x},4'), '11223344')
                 self.assertEqual(gdb.ask(f'Z0,{private:x},1'), 'E22')
         gdb.close()
+        guest.stop()
+        self.assertEqual("gdbstub: The guest's registers are protected" in
+                         guest.get_log(), self.vm_type == 'sev-snp')
+
+
+class SnpGdb(Gdb):
+    vm_type = 'sev-snp'

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+SEV-SNP guests, an unmodified -object sev-snp-guest, on the test kernel.
+
+Its KVM launches, protects and converts with its own code; nothing encrypts, and
+no CPU enforces (tests/kernel/soft-snp.patch).
+"""
+
+import base64
+import hashlib
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from workbench.guest.avocado import GuestTest
+from workbench.guest.guest import PAYLOADS, Guest
+from workbench.guest.vm_types import VM_TYPES
+
+NR_HUGEPAGES = Path('/proc/sys/vm/nr_hugepages')
+HALVES_STEPS = ('start', 'first', 'shared', 'private', 'mixed', 'back')
+MIB = 1 << 20
+TERMINATED = 1          # an error of isa-debug-exit's range, but no payload's
+# The test kernel's firmware takes no CPUID page if the first byte is not 0
+REFUSE_CPUID = base64.b64encode(b'\1' + bytes(15)).decode()
+
+
+def kernel_warnings() -> list[str]:
+    log = subprocess.run(['dmesg'], check=True, text=True, capture_output=True)
+    return re.findall(r'.*(?:WARNING|BUG|SEV:).*', log.stdout)
+
+
+class SnpTest(GuestTest):
+
+    vm_type = 'sev-snp'
+
+    def setUp(self) -> None:
+        super().setUp()
+        self._warnings = kernel_warnings()
+
+    def tearDown(self) -> None:
+        """KVM has nothing to complain of, the end of the VM included."""
+        super().tearDown()
+        self.assertEqual(kernel_warnings(), self._warnings)
+
+
+class Launch(SnpTest):
+
+    def test_hugetlb(self):
+        """The shared half is made of huge pages."""
+        self.alone_with('huge-pages')
+        NR_HUGEPAGES.write_text('66')
+        self.passes(self.guest(
+            'snp', memory='128M', machine='q35,memory-backend=ram0',
+            arguments=['-object', 'memory-backend-memfd-private,id=ram0,'
+                       'size=128M,hugetlb=on,hugetlbsize=2M']))
+        NR_HUGEPAGES.write_text('0')
+
+    def test_kernel_hashes(self):
+        """The page with them is launched, and is right."""
+        command_line = 'console=ttyS0'
+        guest = self.guest('snp', vm_properties=',kernel-hashes=on',
+                           parameters={'hashes': 1}, arguments=[
+                               '-kernel', os.environ['WITH_KVM_KERNEL'],
+                               '-append', command_line])
+        self.passes(guest)
+        expected = hashlib.sha256(command_line.encode() + b'\0').hexdigest()
+        self.assertIn(expected, guest.serial())
+
+    def test_ovmf(self):
+        """Debian's firmware is launched, with all that its metadata name."""
+        guest = self.guest('snp', arguments=[
+            '-trace', 'kvm_sev_snp_launch_*', '-bios', os.environ['QMP_OVMF']])
+        guest.launch()
+        self.assertEqual(guest.cmd('query-sev')['state'], 'running')
+        launched = re.findall(r'kvm_sev_snp_launch_update .*\((\w+) page\)',
+                              guest.trace())
+        self.assertEqual(set(launched),
+                         {'Normal', 'Zero', 'Secrets', 'Cpuid'})
+        self.assertIn('kvm_sev_snp_launch_finish', guest.trace())
+
+    def test_cpuid_refused(self):
+        """QEMU says which value would do, and ends; others are launched."""
+        guest = self.guest('snp', vm_properties=',guest-visible-workarounds='
+                           f'{REFUSE_CPUID}')
+        guest.launch()
+        guest.finish()
+        self.assertEqual(guest.exitcode(), 1)
+        self.assertRegex(guest.get_log(), 'SEV-SNP: CPUID validation failed '
+                         'for function 0x')
+        self.assertIn('SEV-SNP: failed update CPUID page', guest.get_log())
+        self.passes(self.guest('snp'))
+
+    def test_flash_refused(self):
+        image = self.directory / 'flash'
+        image.write_bytes((PAYLOADS / 'snp.bin').read_bytes())
+        said = self.refusal(
+            '-accel', 'kvm', *VM_TYPES['sev-snp'].arguments,
+            '-machine', 'q35' + VM_TYPES['sev-snp'].machine,
+            '-drive', f'if=pflash,format=raw,file={image},readonly=on')
+        self.assertIn('use -bios', said)
+
+    def test_registers_before_start(self):
+        """Who has looked at registers does not keep the VM from running."""
+        guest = self.guest('snp')
+        super(Guest, guest).launch()
+        registers = guest.cmd('human-monitor-command',
+                              command_line='info registers')
+        self.assertIn('EIP=0000fff0', registers)
+        self.assertNotIn('protected', registers)
+        guest.cmd('cont')
+        self.check_report(guest.finish())
+
+
+class Memory(SnpTest):
+
+    def test_plugged(self):
+        """Memory that is plugged starts private, as all of it does."""
+        guest = self.guest('halves', memory='128M,slots=1,maxmem=1G',
+                           parameters={'base': 64 * MIB, 'size': 2 * MIB})
+        guest.launch()
+        guest.wait_for_line('# step start')
+        guest.cmd('object-add', **{'qom-type': 'memory-backend-ram',
+                                   'id': 'ram1', 'size': 64 * MIB})
+        guest.cmd('device_add', driver='pc-dimm', id='dimm1', memdev='ram1')
+        plugged, = [block for block in
+                    guest.cmd('query-private-memory')['blocks']
+                    if block.get('backend', '').endswith('ram1')]
+        self.assertEqual(plugged['private'], 64 * MIB)
+        for name in HALVES_STEPS[1:]:
+            guest.send('\n')
+            guest.wait_for_line(f'# step {name}')
+        guest.send('\n')
+        self.check_report(guest.finish())
+
+
+class State(SnpTest):
+    """What there is, and what there is not, of a VM that runs."""
+
+    def at_step(self, name: str, *arguments: str, **options) -> Guest:
+        guest = self.guest('halves', arguments=arguments, parameters={
+            'base': 64 * MIB, 'size': 4 * MIB}, **options)
+        guest.launch()
+        seen = 0
+        for step in HALVES_STEPS:
+            seen = guest.wait_for_line(f'# step {step}', seen).end()
+            if step == name:
+                return guest
+            guest.send('\n')
+        raise ValueError(name)
+
+    def test_query_sev(self):
+        info = self.at_step('start').cmd('query-sev')
+        self.assertEqual((info['enabled'], info['state'], info['sev-type'],
+                          info['snp-policy']),
+                         (True, 'running', 'sev-snp', 0x30000))
+
+    def test_monitor(self):
+        """Private memory is not shown, nor is a VM saved."""
+        guest = self.at_step('mixed')
+        private, shared = 64 * MIB + 4096, 64 * MIB
+
+        def says(command: str) -> str:
+            return guest.cmd('human-monitor-command', command_line=command)
+        self.assertIn(f'{shared:016x}: 0x{shared:016x}',
+                      says(f'xp/1xg {shared:#x}'))
+        self.assertIn('Memory is private', says(f'xp/1xg {private:#x}'))
+        self.assertIn("The guest's registers are protected",
+                      says('info registers'))
+        self.assertIn('Migration is not implemented', says('savevm one'))
+        guest.cmd('dump-guest-memory', paging=False,
+                  protocol=f'file:{self.directory}/dump')
+        # The dump has stopped it for a while
+        guest.event_wait('STOP')
+        guest.send('\n')
+        guest.wait_for_line('# step back')
+        guest.send('\n')
+        self.check_report(guest.finish())
+        self.assertIn("dump: The guest's registers are protected",
+                      guest.get_log())
+
+    def test_reset(self):
+        """It is refused, QEMU ends the VM, and memory is what it was."""
+        guest = self.at_step('mixed', '-no-shutdown', reboot=True)
+        before = guest.cmd('query-private-memory')
+        guest.cmd('system_reset')
+        guest.event_wait('SHUTDOWN')
+        self.assertEqual(guest.cmd('query-private-memory'), before)
+        guest.stop()
+        self.assertIn('cpus are not resettable', guest.get_log())
+
+    def test_shutdown(self):
+        guest = self.guest('snp', parameters={'end': 'shutdown'})
+        guest.launch()
+        self.check_report(guest.finish())
+        self.assertEqual(guest.exitcode(), 0, guest.get_log())
+
+    def test_terminate(self):
+        """The guest asks for its end: it has panicked, says QEMU."""
+        guest = self.guest('snp', arguments=('-action', 'panic=exit-failure'),
+                           parameters={'end': 'terminate'})
+        guest.launch()
+        self.check_report(guest.finish())
+        self.assertEqual(guest.exitcode(), TERMINATED, guest.get_log())
+        self.assertIn('SEV guest asked for termination: reason code set 0x0, '
+                      'reason code 0x42', guest.get_log())
