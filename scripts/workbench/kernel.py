@@ -17,7 +17,7 @@ PATCHES = sorted((REPO / 'tests' / 'kernel').glob('*.patch'))
 BUILD_LINES = 1750      # lines that make prints, for the bar only
 
 
-def _compiler() -> str:
+def compiler() -> str:
     return subprocess.run(['gcc', '--version'], check=True, text=True,
                           capture_output=True).stdout.splitlines()[0]
 
@@ -76,7 +76,7 @@ def bzimage(kernel: str) -> Path:
     """
     package = linux_package(kernel)
     fragments = _fragments(kernel)
-    name = digest([package.name, _compiler(), *fragments, *PATCHES])
+    name = digest([package.name, compiler(), *fragments, *PATCHES])
     target = cache_dir() / 'kernel' / name
     if not target.is_dir():
         step(f'Build kernel from {package.name.split("_")[1]}',
