@@ -27,9 +27,10 @@ from functools import cache, cached_property
 from glob import glob
 from pathlib import Path
 
-from . import deb, doccommands, groups, instrumented, packages, qemu
+from . import (deb, doccommands, emulator_build, groups, instrumented,
+               packages, qemu)
 from .paths import REPO, build_dir, cache_dir, digest, write_whole
-from .sources import linux_package
+from .sources import linux_package, qemu_tarball
 from .steps import Failure
 
 # Of QEMU's tree, what is in no program
@@ -183,7 +184,10 @@ def kernel(name: str) -> Callable[[State], Iterator[Content]]:
 
 
 def emulated_machine(state: State) -> Iterator[Content]:
-    yield from state.files('scripts/with-kvm', 'scripts/workbench/guest-init')
+    yield from state.files('scripts/with-kvm', 'scripts/workbench/guest-init',
+                           'configs/emulator.*', 'patches/emulator')
+    yield os.environ.get(emulator_build.VARIABLE, '')
+    yield qemu_tarball().name
 
 
 def guest_tests(state: State) -> Iterator[Content]:
@@ -239,6 +243,8 @@ INPUTS: dict[str, tuple[str, ...]] = {
     'fuzz': ('QEMU and its tests', 'tests/fuzz'),
     'workbench': ('all of the repo', 'QEMU and its tests'),
     'shellcheck': (),
+    'emulator': ('tests/emulator', 'tests/guest/lib', "QEMU's Python",
+                 'the emulated machine'),
     'machine': ('tests/machine', 'the emulated machine', 'Linux lts'),
     'avocado-lts': (*GUESTS, 'Linux lts'),
     'avocado-new': (*GUESTS, 'Linux new'),

@@ -16,7 +16,8 @@ from workbench.steps import Failure
 ON_QEMU = {'qemu-unit', 'qemu-qtest', 'qemu-tsan', 'coverage', 'fuzz',
            'workbench', 'docs'}
 ON_KVM = {'avocado-lts', 'avocado-new', 'docs-host', 'docs-kvm'}
-ALL = {*ON_QEMU, *ON_KVM, 'machine', 'series', 'shellcheck', 'qemu-docs', 'deb'}
+ON_EMULATOR = {'deb', 'machine', 'emulator'}
+ALL = {*ON_QEMU, *ON_KVM, 'machine', 'emulator', 'series', 'shellcheck', 'qemu-docs', 'deb'}
 
 # What is changed, and what must run again because of it.  All files of the repo
 # are a part of workbench and docs, whose tests may look anywhere.
@@ -28,11 +29,17 @@ CHANGES = {
     'configs/qemu.tests': ON_QEMU,
     # Guests
     'tests/guest/storm.c': {*ON_KVM, 'deb'},
-    'tests/guest/lib/page.c': {*ON_KVM, 'deb'},
+    'tests/guest/lib/page.c': {*ON_KVM, 'deb', 'emulator'},
     'tests/guest/meson.build': {*ON_KVM, 'deb'},
     'tests/linux/init': ON_KVM,
     'configs/vm/sw-protected.cfg': ON_KVM,
     'configs/libvirt/sw-protected.xml': ON_KVM,
+    # The emulated machine
+    'patches/emulator/0001-new.patch': {*ON_KVM, *ON_EMULATOR, 'series'},
+    'configs/emulator.mak': {*ON_KVM, *ON_EMULATOR},
+    'configs/emulator.options': {*ON_KVM, *ON_EMULATOR},
+    'scripts/workbench/emulator_build.py': {*ON_KVM, *ON_EMULATOR, 'series'},
+    'tests/emulator/svm.c': {'emulator'},
     # Kernels
     'configs/kernel/kvm.config': {*ON_KVM, 'deb', 'machine'},
     'configs/kernel/new/sysctl.config': {'avocado-new', 'docs-host'},
@@ -53,18 +60,17 @@ CHANGES = {
     # Scripts, and what they import
     'scripts/series': {'series'},
     'scripts/avocado': {*ON_KVM, 'deb'},
-    'scripts/with-kvm': {*ON_KVM, 'deb', 'machine'},
+    'scripts/with-kvm': {*ON_KVM, *ON_EMULATOR},
     'scripts/demo': {'docs-host'},
-    'scripts/workbench/guest-init': {*ON_KVM, 'shellcheck', 'deb',
-                                     'machine'},
-    'scripts/workbench/emulator.py': {*ON_KVM, 'deb', 'machine'},
-    'scripts/workbench/trace.py': {*ON_KVM, 'deb'},
+    'scripts/workbench/guest-init': {*ON_KVM, *ON_EMULATOR, 'shellcheck'},
+    'scripts/workbench/emulator.py': {*ON_KVM, *ON_EMULATOR},
+    'scripts/workbench/trace.py': {*ON_KVM, 'deb', 'emulator'},
     'scripts/workbench/runner.py': ON_KVM,
     'scripts/workbench/plot.py': {'docs-host'},
     'scripts/workbench/coverage.py': {'coverage', 'fuzz'},
     'scripts/workbench/fuzzing.py': {'fuzz'},
     'scripts/workbench/deb-build': {'shellcheck', 'deb'},
-    'scripts/workbench/qemu.py': ALL - {'shellcheck', 'machine'},
+    'scripts/workbench/qemu.py': ALL - {'shellcheck'},
     '.ci/run': {'shellcheck'},
     # Prose
     'docs/security.rst': set(),
@@ -79,7 +85,8 @@ QEMU_CHANGES = {
     'include/new.h': {*ON_QEMU, *ON_KVM, 'qemu-docs'},
     'tests/qtest/private-memory-test.c': ON_QEMU,
     'docs/system/private-memory.rst': {'qemu-docs'},
-    'python/qemu/machine.py': {*ON_QEMU, *ON_KVM, 'qemu-docs', 'deb'},
+    'python/qemu/machine.py': {*ON_QEMU, *ON_KVM, 'qemu-docs', 'deb',
+                               'emulator'},
     'build/config-host.h': {*ON_QEMU, *ON_KVM},
     'build/qemu-system-x86_64': set(),
     'MAINTAINERS': set(),
