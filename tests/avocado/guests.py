@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 from string import Template
 
+from workbench import nested
 from workbench.avocado import GuestTest
 from workbench.guest import PASSED
 from workbench.guests import PEAK, sections
@@ -95,6 +96,11 @@ class SectionTest(GuestTest):
             self.assertEqual(iommu_faults() > faults, section.iommu_faults,
                              'whether the IOMMU has stopped something')
         self.check_trace(section, guest)
+
+    def needs_decode_assists(self):
+        """The CPU says what an instruction is that KVM is to emulate."""
+        if 'decodeassists' not in nested.CPUINFO.read_text().split():
+            self.cancel('this CPU has no decode assists')
 
     def needs_device(self):
         """There is one, for one test at a time."""
