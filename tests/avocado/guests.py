@@ -16,6 +16,7 @@ from workbench.guest.avocado import GuestTest
 from workbench.guest.guest import PASSED
 from workbench.guest.guests import PEAK, sections
 from workbench.guest.vm_types import VM_TYPES
+from workbench.machine import nested
 from workbench.trace.replay import from_trace, run_file
 from workbench.trace.trace import events
 
@@ -94,6 +95,11 @@ class SectionTest(GuestTest):
             self.assertEqual(iommu_faults() > faults, section.iommu_faults,
                              'whether the IOMMU has stopped something')
         self.check_trace(section, guest)
+
+    def needs_decode_assists(self):
+        """The CPU says what an instruction is that KVM is to emulate."""
+        if 'decodeassists' not in nested.CPUINFO.read_text().split():
+            self.cancel('this CPU has no decode assists')
 
     def needs_device(self):
         """There is one, for one test at a time."""

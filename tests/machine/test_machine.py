@@ -21,7 +21,7 @@ PLACES = ('/tmp', '/var/tmp', '/run', '/dev/shm')
 
 def clone(directory: Path) -> None:
     """What of the project it takes to start the machine."""
-    for name in ('scripts', 'configs', 'tests/kernel'):
+    for name in ('scripts', 'configs', 'patches/emulator', 'tests/kernel'):
         shutil.copytree(REPO / name, directory / name, symlinks=True)
     (directory / 'message').write_text('of this clone\n')
 

@@ -3,12 +3,14 @@
 
 import os
 import subprocess
+import sys
 import tempfile
 import unittest
 from pathlib import Path
 from unittest import mock
 
 from workbench.base.steps import Failure
+from workbench.build import emulator_build
 from workbench.guest import libvirt, linux_guest
 from workbench.machine import emulator, nested
 from workbench.machine.emulator import Machine
@@ -57,6 +59,32 @@ class Nested(unittest.TestCase):
         for usable, accelerator in ((True, 'kvm'), (False, 'tcg')):
             with mock.patch.object(nested, 'usable', return_value=usable):
                 self.assertIn(accelerator, Machine.processor()[1])
+
+    def smp(self, **environment):
+        """The CPUs of a machine for two, and those for the command."""
+        machine = Machine(Path('/build'), terminal=False)
+        machine.__dict__['image'] = Path('/image')
+        with mock.patch.object(nested, 'usable', return_value=False), \
+                mock.patch.object(emulator_build, 'binary',
+                                  return_value='/qemu'), \
+                mock.patch.dict(os.environ, environment):
+            arguments = machine.arguments(Path('/run'), Path('/init'),
+                                          dict.fromkeys(emulator.PORTS, 0))
+            return (arguments[arguments.index('-smp') + 1],
+                    'cpus=1-2' in emulator.settings(machine, Path('/run')))
+
+    def test_first_cpu(self):
+        """It is of use with the mends, and not with another QEMU."""
+        self.assertEqual(self.smp(WITH_KVM_EMULATOR=''), ('2', False))
+        self.assertEqual(self.smp(WITH_KVM_EMULATOR='/usr/bin/qemu'),
+                         ('3', True))
+
+    def test_other(self):
+        with mock.patch.dict(os.environ, WITH_KVM_EMULATOR=sys.executable):
+            self.assertEqual(emulator_build.binary(), sys.executable)
+        with mock.patch.dict(os.environ, WITH_KVM_EMULATOR='/nonexistent'):
+            with self.assertRaisesRegex(Failure, 'WITH_KVM_EMULATOR'):
+                emulator_build.binary()
 
 
 class Settings(unittest.TestCase):

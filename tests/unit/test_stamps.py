@@ -21,8 +21,9 @@ ON_QEMU = {'qemu-unit', 'qemu-qtest', 'qemu-tsan', 'coverage', 'fuzz',
 ON_LTS = {'avocado-lts', 'avocado-snp-lts', 'docs-host', 'docs-kvm'}
 ON_NEW = {'avocado-new', 'avocado-snp-new', 'docs-host'}
 ON_KVM = {*ON_LTS, *ON_NEW}
+ON_EMULATOR = {'deb', 'machine', 'emulator'}
 WORKBENCH = 'scripts/workbench'
-ALL = {*ON_QEMU, *ON_KVM, 'machine', 'series', 'shellcheck', 'qemu-docs', 'deb'}
+ALL = {*ON_QEMU, *ON_KVM, *ON_EMULATOR, 'series', 'shellcheck', 'qemu-docs'}
 
 # What is changed, and what must run again because of it.  All files of the repo
 # are a part of workbench and docs, whose tests may look anywhere.
@@ -34,11 +35,17 @@ CHANGES = {
     'configs/qemu.tests': ON_QEMU,
     # Guests
     'tests/guest/storm.c': {*ON_KVM, 'deb'},
-    'tests/guest/lib/page.c': {*ON_KVM, 'deb'},
+    'tests/guest/lib/page.c': {*ON_KVM, 'deb', 'emulator'},
     'tests/guest/meson.build': {*ON_KVM, 'deb'},
     'tests/linux/init': ON_KVM,
     'configs/vm/sw-protected.cfg': ON_KVM,
     'configs/libvirt/sw-protected.xml': ON_KVM,
+    # The emulated machine
+    'patches/emulator/0001-new.patch': {*ON_KVM, *ON_EMULATOR, 'series'},
+    'configs/emulator.mak': {*ON_KVM, *ON_EMULATOR},
+    'configs/emulator.options': {*ON_KVM, *ON_EMULATOR},
+    'scripts/workbench/build/emulator_build.py': {*ON_KVM, *ON_EMULATOR, 'series'},
+    'tests/emulator/svm.c': {'emulator'},
     # Kernels
     'configs/kernel/kvm.config': {*ON_KVM, 'deb', 'machine'},
     'configs/kernel/new/sysctl.config': ON_NEW,
@@ -59,8 +66,8 @@ CHANGES = {
     'tests/deb/test_deb.py': {'deb'},
     # Scripts, and what they import
     'scripts/series': {'series'},
-    'scripts/check': ALL - {'series', 'machine', 'shellcheck'},
-    'scripts/with-kvm': {*ON_KVM, 'deb', 'machine'},
+    'scripts/check': ALL - {'series', 'machine', 'emulator', 'shellcheck'},
+    'scripts/with-kvm': {*ON_KVM, *ON_EMULATOR},
     'scripts/demo': {'docs-host'},
     'scripts/build': {'docs-host', 'deb'},
     f'{WORKBENCH}/base/command.py': ALL - {'shellcheck'},
@@ -72,15 +79,14 @@ CHANGES = {
                                             'qemu-tsan', 'qemu-docs'},
     f'{WORKBENCH}/commands/check_fuzz.py': {'fuzz'},
     f'{WORKBENCH}/commands/check_mutation.py': set(),
-    f'{WORKBENCH}/commands/with_kvm.py': {*ON_KVM, 'deb', 'machine'},
+    f'{WORKBENCH}/commands/with_kvm.py': {*ON_KVM, *ON_EMULATOR},
     f'{WORKBENCH}/commands/demo.py': {'docs-host'},
     f'{WORKBENCH}/commands/build_deb.py': {'deb'},
     f'{WORKBENCH}/commands/trace_plot.py': {'docs-host'},
     f'{WORKBENCH}/commands/measure_dma.py': set(),
-    f'{WORKBENCH}/machine/guest-init': {*ON_KVM, 'shellcheck', 'deb',
-                                        'machine'},
-    f'{WORKBENCH}/machine/emulator.py': {*ON_KVM, 'deb', 'machine'},
-    f'{WORKBENCH}/trace/trace.py': {*ON_KVM, 'deb'},
+    f'{WORKBENCH}/machine/guest-init': {*ON_KVM, *ON_EMULATOR, 'shellcheck'},
+    f'{WORKBENCH}/machine/emulator.py': {*ON_KVM, *ON_EMULATOR},
+    f'{WORKBENCH}/trace/trace.py': {*ON_KVM, 'deb', 'emulator'},
     f'{WORKBENCH}/trace/plot.py': {'docs-host'},
     f'{WORKBENCH}/guest/runner.py': {*ON_KVM, 'deb'},
     f'{WORKBENCH}/guest/demo.py': {'docs-host'},
@@ -90,7 +96,7 @@ CHANGES = {
     f'{WORKBENCH}/check/fuzzing.py': {'fuzz'},
     f'{WORKBENCH}/measure/dma.py': set(),
     f'{WORKBENCH}/build/deb-build': {'shellcheck', 'deb'},
-    f'{WORKBENCH}/build/qemu.py': ALL - {'shellcheck', 'machine'},
+    f'{WORKBENCH}/build/qemu.py': ALL - {'shellcheck'},
     '.ci/run': {'shellcheck'},
     # Prose
     'docs/security.rst': set(),
@@ -105,7 +111,8 @@ QEMU_CHANGES = {
     'include/new.h': {*ON_QEMU, *ON_KVM, 'qemu-docs'},
     'tests/qtest/private-memory-test.c': ON_QEMU,
     'docs/system/private-memory.rst': {'qemu-docs'},
-    'python/qemu/machine.py': {*ON_QEMU, *ON_KVM, 'qemu-docs', 'deb'},
+    'python/qemu/machine.py': {*ON_QEMU, *ON_KVM, 'qemu-docs', 'deb',
+                               'emulator'},
     'build/config-host.h': {*ON_QEMU, *ON_KVM},
     'build/qemu-system-x86_64': set(),
     'MAINTAINERS': set(),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[3]
 SERIES = REPO / 'patches' / 'qemu-10.0'
+EMULATOR_SERIES = REPO / 'patches' / 'emulator'
 
 
 def build_dir() -> Path:

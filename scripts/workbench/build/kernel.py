@@ -17,7 +17,7 @@ PATCHES = REPO / 'tests' / 'kernel'
 BUILD_LINES = 1750      # lines that make prints, for the bar only
 
 
-def _compiler() -> str:
+def compiler() -> str:
     return subprocess.run(['gcc', '--version'], check=True, text=True,
                           capture_output=True).stdout.splitlines()[0]
 
@@ -77,7 +77,7 @@ def bzimage(kernel: str) -> Path:
     package = linux_package(kernel)
     fragments = _files(CONFIGS, kernel, 'config')
     patches = _files(PATCHES, kernel, 'patch')
-    name = digest([package.name, _compiler(), *fragments, *patches])
+    name = digest([package.name, compiler(), *fragments, *patches])
     target = cache_dir() / 'kernel' / name
     if not target.is_dir():
         step(f'Build kernel from {package.name.split("_")[1]}',

@@ -28,9 +28,9 @@ BASE_IDENTITY = {
 }
 
 
-def patches() -> list[Path]:
-    """The series, in order."""
-    return sorted(path for path in SERIES.glob('*.patch')
+def patches(directory: Path | None = None) -> list[Path]:
+    """The series, in order, or that in another directory."""
+    return sorted(path for path in (directory or SERIES).glob('*.patch')
                   if not path.name.startswith('0000-'))
 
 
@@ -100,9 +100,11 @@ def content(tree: Path) -> str:
 class Tree:
     """A git tree of QEMU 10.0.x whose commits on the base are the series."""
 
-    def __init__(self, path: Path, source: Path | None = None) -> None:
+    def __init__(self, path: Path, source: Path | None = None,
+                 series: Path | None = None) -> None:
         """`source` is a QEMU tree of the user's own to begin from."""
         self.path = path
+        self.series = series or SERIES
         self.source = source.resolve() if source else None
         self.state_file = path / '.git' / 'series-state'
 
@@ -115,7 +117,7 @@ class Tree:
         return qemu_tarball().name
 
     def _series_name(self) -> str:
-        return digest([part for patch in patches()
+        return digest([part for patch in patches(self.series)
                        for part in (patch.name, patch)])
 
     def remember(self) -> None:
@@ -218,7 +220,7 @@ class Tree:
             subprocess.run(['git', 'am', '--abort'], cwd=self.path,
                            capture_output=True, check=False)
             git(self.path, 'reset', '--quiet', '--hard', before)
-            raise Failure(f'{SERIES} does not apply to QEMU '
+            raise Failure(f'{self.series} does not apply to QEMU '
                           f'{self.version()}: {failure}') from None
 
     def create(self, bar: Bar, series: list[Path]) -> None:
@@ -229,7 +231,7 @@ class Tree:
         self._unpack(scratch, bar)
         self._commit_base(scratch)
         self._placeholders(scratch)
-        making = Tree(scratch, self.source)
+        making = Tree(scratch, self.source, self.series)
         making.am(bar, series)
         making.remember()
         shutil.rmtree(self.path, ignore_errors=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..base import explained
-from ..base.paths import (REPO, SERIES, build_dir, cache_dir, digest,
-                          write_whole)
+from ..base.paths import (EMULATOR_SERIES, REPO, SERIES, build_dir, cache_dir,
+                          digest, write_whole)
 from ..base.steps import Bar, Failure, run, step
 from . import qemu
 from .qemu import BASE_TAG, BASE_VERSION, Tree, patches
@@ -79,7 +79,8 @@ def export(tree: Tree, target: Path) -> list[Path]:
         file.write_bytes(normalize(file.read_bytes().decode('utf-8',
                                                             'surrogateescape')
                                    ).encode('utf-8', 'surrogateescape'))
-    export_cover(tree, target)
+    if tree.series == SERIES:
+        export_cover(tree, target)
     return files
 
 
@@ -88,13 +89,14 @@ def write_export(tree: Tree) -> int:
     with tempfile.TemporaryDirectory(dir=build_dir()) as directory:
         files = export(tree, Path(directory))
         keep = {file.name for file in files}
-        for old in patches():
+        for old in patches(tree.series):
             if old.name not in keep:
                 old.unlink()
-        SERIES.mkdir(parents=True, exist_ok=True)
-        for file in [*files, Path(directory) / COVER]:
-            (SERIES / file.name).write_bytes(file.read_bytes())
-    BASE_VERSION.write_text(tree.version() + '\n')
+        tree.series.mkdir(parents=True, exist_ok=True)
+        for file in Path(directory).iterdir():
+            (tree.series / file.name).write_bytes(file.read_bytes())
+    if tree.series == SERIES:
+        BASE_VERSION.write_text(tree.version() + '\n')
     tree.remember()
     return len(files)
 
@@ -110,7 +112,7 @@ def check_places(tree: Tree) -> None:
         print(f'  QEMU {tree.version()} is not the version against which the '
               'series was exported: offsets are accepted')
         return
-    for patch in patches():
+    for patch in patches(tree.series):
         said = subprocess.run(['git', 'apply', '--index', '--verbose', patch],
                               cwd=tree.path, capture_output=True, text=True,
                               check=False)
@@ -142,7 +144,7 @@ def check_same(tree: Tree) -> None:
         exported = {file.name: file.read_bytes()
                     for file in Path(directory).iterdir()}
     committed = {file.name: file.read_bytes()
-                 for file in [*patches(), SERIES / COVER] if file.exists()}
+                 for file in [*patches(tree.series), tree.series / COVER] if file.exists()}
     for name in sorted(exported.keys() | committed.keys()):
         one, two = exported.get(name, b''), committed.get(name, b'')
         if other:
@@ -191,7 +193,7 @@ def check_style(tree: Tree) -> None:
     known = explanations()
     used: set[Explanation] = set()
     wrong = []
-    for patch in patches():
+    for patch in [*patches(), *patches(EMULATOR_SERIES)]:
         for line in findings(tree, patch):
             matching = [one for one in known if one.patch in patch.name and
                         one.finding in line]
@@ -206,7 +208,7 @@ def check_style(tree: Tree) -> None:
 
 def check_messages() -> None:
     """Failure for a patch without a sign-off or with a title too long."""
-    for patch in patches():
+    for patch in [*patches(), *patches(EMULATOR_SERIES)]:
         text = patch.read_text(errors='replace')
         if not re.search(r'^Signed-off-by: .+ <.+>$', text, flags=re.M):
             raise Failure(f'{patch.name} has no Signed-off-by: use git commit '
@@ -220,15 +222,23 @@ def check_messages() -> None:
                           'characters')
 
 
+def check_applied(tree: Tree) -> None:
+    """Make a tree, and look how its series applies."""
+    name = tree.series.name
+    step(f'Unpack QEMU for {name}', lambda bar: tree.create(bar, []))
+    step('Every patch applies exactly', lambda bar: check_places(tree))
+    step('git am applies them',
+         lambda bar: tree.am(bar, patches(tree.series)))
+    step('The export is committed', lambda bar: check_same(tree))
+
+
 def check() -> None:
-    """All that can be said of the series without building it."""
+    """All that can be said of the two series without building them."""
     with tempfile.TemporaryDirectory(dir=build_dir()) as directory:
+        tree = Tree(Path(directory) / 'emulator', series=EMULATOR_SERIES)
+        check_applied(tree)
         tree = Tree(Path(directory) / 'qemu', qemu.source())
-        step('Unpack QEMU', lambda bar: tree.create(bar, []))
-        step('Every patch applies exactly', lambda bar: check_places(tree))
-        step('git am applies the series', lambda bar: tree.am(bar, patches()))
-        step('The export is committed',
-             lambda bar: check_same(tree))
+        check_applied(tree)
         step('Subjects and sign-offs are right', lambda bar: check_messages())
         step('All findings of checkpatch.pl are explained',
              lambda bar: check_style(tree))
@@ -271,16 +281,14 @@ def present(build: Path, names: list[str]) -> list[str]:
     return [name for name in found if name.split('/')[-1] in names]
 
 
-def apply(force: bool) -> Tree:
-    """Make the workbench's tree anew; work that is not exported is kept
-    unless forced."""
-    tree = qemu.tree()
+def apply(tree: Tree, force: bool) -> Tree:
+    """Make a tree anew; work that is not exported is kept unless forced."""
     if tree.state_file.exists() and tree.has_unexported_work() and not force:
         raise Failure(f'{tree.path} has commits that are not in patches/: run '
                       'scripts/series export first, or apply --force')
 
     def body(bar: Bar) -> None:
-        tree.create(bar, patches())
+        tree.create(bar, patches(tree.series))
 
-    step(f'Apply {len(patches())} patches to a fresh tree', body)
+    step(f'Apply {len(patches(tree.series))} patches to a fresh tree', body)
     return tree

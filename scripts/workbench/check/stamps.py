@@ -31,8 +31,8 @@ from pathlib import Path
 from ..base import command
 from ..base.paths import REPO, build_dir, cache_dir, digest, write_whole
 from ..base.steps import Failure
-from ..build import deb, instrumented, packages, qemu
-from ..build.sources import linux_package, ovmf_image
+from ..build import deb, emulator_build, instrumented, packages, qemu
+from ..build.sources import linux_package, ovmf_image, qemu_tarball
 from ..docs import doccommands
 from ..guest import groups
 
@@ -205,7 +205,10 @@ def ovmf(state: State) -> Iterator[Content]:
 
 def emulated_machine(state: State) -> Iterator[Content]:
     yield from state.files('scripts/with-kvm',
-                           'scripts/workbench/machine/guest-init')
+                           'scripts/workbench/machine/guest-init',
+                           'configs/emulator.*', 'patches/emulator')
+    yield os.environ.get(emulator_build.VARIABLE, '')
+    yield qemu_tarball().name
 
 
 def guest_tests(state: State) -> Iterator[Content]:
@@ -263,6 +266,8 @@ INPUTS: dict[str, tuple[str, ...]] = {
     'fuzz': ('QEMU and its tests', 'tests/fuzz'),
     'workbench': ('all of the repo', 'QEMU and its tests'),
     'shellcheck': (),
+    'emulator': ('tests/emulator', 'tests/guest/lib', "QEMU's Python",
+                 'the emulated machine'),
     'machine': ('tests/machine', 'the emulated machine', 'Linux lts'),
     'avocado-lts': (*GUESTS, 'Linux lts'),
     'avocado-new': (*GUESTS, 'Linux new'),

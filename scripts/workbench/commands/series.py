@@ -2,6 +2,9 @@
 """
 Manage the patch series and its git tree, build/qemu.
 
+With --emulator it manages the patches for the QEMU of the emulated machine, and
+their tree, build/emulator.
+
 apply   create the tree: QEMU, and one commit for each patch
 export  write the tree's commits to patches/; the same commits always give the
         same bytes
@@ -14,9 +17,9 @@ Exit status: 0 only if the command succeeded.
 """
 
 from ..base.command import new_parser
-from ..base.paths import SERIES, build_dir
+from ..base.paths import build_dir
 from ..base.steps import Failure
-from ..build import qemu, series
+from ..build import emulator_build, qemu, series
 
 
 def body() -> int:
@@ -25,22 +28,27 @@ def body() -> int:
                         choices=('apply', 'export', 'check', 'bisect'))
     parser.add_argument('--force', action='store_true',
                         help='apply: discard commits that are not exported')
+    parser.add_argument('--emulator', action='store_true',
+                        help="apply, export: the emulated machine's QEMU")
     options = parser.parse_args()
+    if options.emulator and options.command not in ('apply', 'export'):
+        parser.error('--emulator goes with apply and export only: check looks '
+                     'at both, and bisect at the series')
     build_dir().mkdir(parents=True, exist_ok=True)
+    tree = emulator_build.tree() if options.emulator else qemu.tree()
 
     if options.command == 'apply':
-        series.apply(options.force)
+        series.apply(tree, options.force)
     elif options.command == 'check':
         series.check()
     elif options.command == 'bisect':
         series.bisect()
     else:
-        tree = qemu.tree()
         if not tree.state_file.exists():
             raise Failure(f'{tree.path} does not exist: run scripts/series '
                           'apply')
         if not tree.is_clean():
             raise Failure(f'{tree.path} has changes that are not committed: '
                           'commit them first')
-        print(f'{series.write_export(tree)} patches in {SERIES}')
+        print(f'{series.write_export(tree)} patches in {tree.series}')
     return 0

@@ -7,7 +7,9 @@ machine.  Otherwise it runs on another machine with the project's kernel and
 this machine's root file system: it has the same programs and the same working
 directory.  Changes in the build directory are kept.  All other changes are lost
 when that machine ends, and its /tmp is empty.  It is emulated, or uses this
-machine's KVM if a guest can have KVM itself, which is tried first.
+machine's KVM if a guest can have KVM itself, which is tried first.  The first
+time a QEMU is built that emulates it; set WITH_KVM_EMULATOR to the path of a
+qemu-system-x86_64 to use that instead.
 
 On a terminal the command has a terminal, and Ctrl-] ends the machine.
 

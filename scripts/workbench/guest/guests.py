@@ -22,7 +22,8 @@ FILE = DIRECTORY / 'guests.cfg'
 PROGRAMS = ('tests/avocado', 'scripts/workbench/measure')
 
 # A thing that a test may need of its host, so that it may have to be cancelled
-NEEDS = ('device', 'intent', 'mapped-guest-memfd', 'transparent-huge-pages')
+NEEDS = ('decode-assists', 'device', 'intent', 'mapped-guest-memfd',
+         'transparent-huge-pages')
 KINDS = ('anon', 'file', 'shmem', 'unevictable')       # in memory.stat
 PEAK = 'peak'
 ALL = 'all'

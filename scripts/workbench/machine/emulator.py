@@ -2,9 +2,10 @@
 """
 An emulated machine with KVM and private memory, on this machine's own files.
 
-The distribution's QEMU emulates a CPU with AMD's nested virtualisation, or
-uses this machine's KVM if that nests.  It boots the project's kernel on the
-machine's root file system; see guest-init for its first process.
+A QEMU of the workbench's own emulates a CPU with AMD's nested virtualisation;
+or the distribution's uses this machine's KVM if that nests.  It boots the
+project's kernel on the machine's root file system; see guest-init for its first
+process.
 """
 
 import os
@@ -27,6 +28,7 @@ from pathlib import Path
 
 from ..base.paths import REPO, cache_dir
 from ..base.steps import Failure
+from ..build import emulator_build
 from ..build.kernel import bzimage
 from . import nested
 
@@ -47,6 +49,11 @@ ENVIRONMENT = {
 ENVIRONMENT_PREFIXES = ('LC_', 'QMP_', 'WITH_KVM_')
 
 
+def program() -> str:
+    """What runs the machine, built if need be."""
+    return nested.EMULATOR if nested.usable() else emulator_build.binary()
+
+
 @dataclass
 class Machine:
     """What the emulated machine has."""
@@ -63,12 +70,19 @@ class Machine:
         """The kernel's image, built if need be."""
         return bzimage(self.kernel)
 
+    @property
+    def spares_first_cpu(self) -> bool:
+        """Whether no guest may run on its first CPU, see guest-init."""
+        return not nested.usable() and emulator_build.is_other()
+
     @staticmethod
     def processor() -> list[str]:
         """This machine's own CPU if KVM can give it, or an emulated one."""
         if nested.usable():
             return ['-accel', 'kvm', '-cpu', 'host']
-        return ['-accel', 'tcg,thread=multi', '-cpu', 'EPYC,+svm,+npt']
+        cpu = 'EPYC,+svm,+npt' if emulator_build.is_other() \
+            else emulator_build.CPU
+        return ['-accel', 'tcg,thread=multi', '-cpu', cpu]
 
     def arguments(self, run: Path, init: Path,
                   sockets: dict[str, int]) -> list[str]:
@@ -84,10 +98,10 @@ class Machine:
             'ro', f'init={init}', 'kvm.sw_protected_intent=1', 'with_kvm=1',
             *self.append]
         result = [
-            nested.EMULATOR, '-no-user-config', '-nodefaults', '-no-reboot',
+            program(), '-no-user-config', '-nodefaults', '-no-reboot',
             '-display', 'none', *self.processor(), '-m', self.memory,
-            # guest-init keeps the command off the first one
-            '-smp', str(self.cpus + 1), '-kernel', str(self.image),
+            '-smp', str(self.cpus + self.spares_first_cpu),
+            '-kernel', str(self.image),
             '-serial', f'file:{run}/console.log',
             # First of the virtio devices, so that its ports are vport0pN
             '-device', 'virtio-serial-pci',
@@ -158,6 +172,7 @@ def settings(machine: Machine, run: Path) -> str:
         f'share={shlex.quote(str(machine.share))}',
         f'run={shlex.quote(str(run))}',
         f'terminal={"yes" if machine.terminal else ""}',
+        f'cpus={f"1-{machine.cpus}" if machine.spares_first_cpu else ""}',
         'for_each_kept() {', '    :',
         *(f'    "$@" {shlex.quote(str(path))}' for path in kept()), '}', ''])
 
