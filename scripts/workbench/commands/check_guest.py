@@ -10,7 +10,7 @@ unless tests/avocado/cancelled.txt says why.
 
 Groups of tests, see tests/avocado/groups.txt:
 
-guests  all tests except those of the documentation
+guests  all tests except those of the documentation and of the nightly group
 kernel  tests whose result depends on the kernel, and tests that the other
         kernel cannot run
 docs    tests of the documentation
@@ -24,7 +24,7 @@ import subprocess
 from ..base.command import new_parser
 from ..base.paths import REPO
 from ..build.sources import KERNELS, ovmf_image
-from ..guest.groups import GROUPS, TESTS, select
+from ..guest.groups import GROUPS, TESTS, left_out, select
 from ..machine.surroundings import inside, nightly
 
 
@@ -61,6 +61,9 @@ def body() -> int:
               options.kernel, '--jobs', str(options.jobs)]
     if options.avocado_run:
         runner.append('--avocado-run')
+    if options.group == 'guests':
+        for name in left_out(nightly()):
+            runner += ['--except', name]
     if options.snp:
         runner.append('--snp')
         os.environ['QMP_OVMF'] = str(ovmf_image())

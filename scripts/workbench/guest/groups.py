@@ -17,6 +17,11 @@ def members(group: str, directory: Path = TESTS) -> list[str]:
             explained.read(directory / 'groups.txt') if name == group]
 
 
+def left_out(nightly: bool) -> list[str]:
+    """Tests of the group guests that are run at night only."""
+    return [] if nightly else members('nightly')
+
+
 def select(group: str, kernel: str) -> list[str]:
     """
     The tests of a group on a kernel.

@@ -240,11 +240,14 @@ def body() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--avocado-run', action='store_true')
     parser.add_argument('--snp', action='store_true')
+    parser.add_argument('--except', action='append', default=[],
+                        dest='left_out')
     parser.add_argument('--kernel', required=True)
     parser.add_argument('--jobs', type=int, default=3)
     parser.add_argument('test', nargs='+')
     options = parser.parse_args()
-    tests = select(options.test, options.snp)
+    tests = [test for test in select(options.test, options.snp)
+             if test.name not in options.left_out]
     results = build_dir() / 'avocado' / options.kernel
     results.mkdir(parents=True, exist_ok=True)
     if options.avocado_run:
