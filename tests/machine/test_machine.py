@@ -56,6 +56,28 @@ class Anywhere(unittest.TestCase):
                                  'kept\n')
 
 
+class Killed(unittest.TestCase):
+
+    def test_ends(self):
+        """The machine does not outlive the command that was killed."""
+        with subprocess.Popen(
+                ['scripts/with-kvm', '--emulate', '--', 'sh', '-c',
+                 'echo up; read end'], cwd=REPO, text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE) as command:
+            try:
+                self.assertEqual(command.stdout.readline(), 'up\n')
+                children = Path(f'/proc/{command.pid}/task/{command.pid}/'
+                                'children').read_text().split()
+                machine, = (pid for pid in children if 'qemu' in
+                            Path(f'/proc/{pid}/cmdline').read_text())
+            finally:
+                command.kill()
+        deadline = time.monotonic() + 60
+        while Path(f'/proc/{machine}').exists():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.05)
+
+
 class Terminal(unittest.TestCase):
 
     def setUp(self):

@@ -39,6 +39,9 @@ IOMMU_DEVICE = '0000:00:10.0'
 LINES_ON_FAILURE = 20
 END_KEY = b'\x1d'       # Ctrl-], as of telnet
 
+# Also if this process is killed and so cannot end it
+ENDS_WITH_US = ('/usr/bin/setpriv', '--pdeathsig', 'KILL')
+
 # Where guest-init mounts something, and so hides what was there
 HIDDEN = ('/dev', '/run', '/tmp', '/var/tmp')
 
@@ -291,7 +294,8 @@ def run(machine: Machine, command: Sequence[str],
         arguments = machine.arguments(Path(directory), init, {
             port: end.fileno() for port, end in theirs.items()})
         with (Path(directory) / 'emulator.log').open('wb') as log, \
-            subprocess.Popen(arguments, stdin=subprocess.DEVNULL,
+            subprocess.Popen([*ENDS_WITH_US, *arguments],
+                              stdin=subprocess.DEVNULL,
                               start_new_session=True, stderr=log,
                               pass_fds=[end.fileno() for end in
                                         theirs.values()]) as emulator:
