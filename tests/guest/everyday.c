@@ -299,6 +299,10 @@ static void test_screen(void)
     for (i = 0; i < SCREEN_PAGES; i++) {
         paint(i, COLOUR);
     }
+    /* So that no page of the program is used for the first time later */
+    to_state(1, true);
+    to_state(1, false);
+    paint(1, COLOUR);
     tap_ok(fwcfg_write_file("etc/ramfb", &config, sizeof(config)),
            "there is a screen");
     step("shared");
