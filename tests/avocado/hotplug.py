@@ -11,7 +11,57 @@ MIB, GIB = 1 << 20, 1 << 30
 FIRST = 3       # DIMMs that the payload has anyway, see hotplug.c
 
 
-class Hotplug(GuestTest):
+class Dimms(GuestTest):
+
+    def hotplug(self, qom_type, payload='hotplug', cycles=0, each=None,
+                **options):
+        """
+        The steps are those of the payload; `each` is called
+        whenever a DIMM is gone.
+        """
+        guest = self.guest(payload, memory='256M,slots=1,maxmem=2G',
+                           parameters={'cycles': cycles}, **options)
+        guest.launch()
+        seen = 0
+
+        def wait_for_step(name):
+            nonlocal seen
+            seen = guest.wait_for_line(f'# step {name}', seen).end()
+
+        def plug(memory, address):
+            wait_for_step('plug')
+            backends = {backend['id'] for backend in guest.cmd('query-memdev')}
+            if memory not in backends:
+                for old in backends:
+                    if old.startswith('ram'):
+                        guest.cmd('object-del', id=old)
+                guest.cmd('object-add', qom_type=qom_type, id=memory,
+                          size=128 * MIB)
+            guest.cmd('device_add', driver='pc-dimm', id='dimm0',
+                      memdev=memory, addr=address)
+            guest.send('\n')
+
+        def unplug():
+            wait_for_step('unplug')
+            guest.cmd('device_del', id='dimm0')
+            wait_for_step('unplugged')
+            gone = guest.event_wait('DEVICE_DELETED', timeout=30.0,
+                                    match={'data': {'device': 'dimm0'}})
+            self.assertIsNotNone(gone)
+            if each:
+                each(guest)
+            guest.send('\n')
+
+        dimms = [('ram0', 4 * GIB), ('ram0', 4 * GIB + 512 * MIB),
+                 ('ram1', 4 * GIB)]
+        dimms += [(f'ram{number % 2}', 4 * GIB) for number in range(cycles)]
+        for memory, address in dimms:
+            plug(memory, address)
+            unplug()
+        self.check_report(guest.finish())
+
+
+class Hotplug(Dimms):
 
     def test_hotplug(self):
         """
@@ -55,51 +105,13 @@ class Hotplug(GuestTest):
         self.assertEqual(len(used), FIRST + cycles)
         self.assertTrue(nothing_left(), used)
 
-    def hotplug(self, qom_type, cycles=0, each=None, **options):
-        """
-        The steps are those of the payload; `each` is called
-        whenever a DIMM is gone.
-        """
-        guest = self.guest('hotplug', memory='256M,slots=1,maxmem=2G',
-                           parameters={'cycles': cycles}, **options)
-        guest.launch()
-        seen = 0
 
-        def wait_for_step(name):
-            nonlocal seen
-            seen = guest.wait_for_line(f'# step {name}', seen).end()
+class Eject(Dimms):
 
-        def plug(memory, address):
-            wait_for_step('plug')
-            backends = {backend['id'] for backend in guest.cmd('query-memdev')}
-            if memory not in backends:
-                for old in backends:
-                    if old.startswith('ram'):
-                        guest.cmd('object-del', id=old)
-                guest.cmd('object-add', qom_type=qom_type, id=memory,
-                          size=128 * MIB)
-            guest.cmd('device_add', driver='pc-dimm', id='dimm0',
-                      memdev=memory, addr=address)
-            guest.send('\n')
-
-        def unplug():
-            wait_for_step('unplug')
-            guest.cmd('device_del', id='dimm0')
-            wait_for_step('unplugged')
-            gone = guest.event_wait('DEVICE_DELETED', timeout=30.0,
-                                    match={'data': {'device': 'dimm0'}})
-            self.assertIsNotNone(gone)
-            if each:
-                each(guest)
-            guest.send('\n')
-
-        dimms = [('ram0', 4 * GIB), ('ram0', 4 * GIB + 512 * MIB),
-                 ('ram1', 4 * GIB)]
-        dimms += [(f'ram{number % 2}', 4 * GIB) for number in range(cycles)]
-        for memory, address in dimms:
-            plug(memory, address)
-            unplug()
-        self.check_report(guest.finish())
+    def test_eject(self):
+        """DIMMs come and go while three CPUs convert their pages."""
+        self.hotplug('memory-backend-memfd-private', payload='eject', cpus=4,
+                     cycles=30 if nightly() else 6, trace=False)
 
 
 class SnpHotplug(Hotplug):

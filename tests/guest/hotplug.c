@@ -11,19 +11,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
+#include "dimm.h"
 #include "guest.h"
-
-/* Source: docs/specs/acpi_mem_hotplug.rst of QEMU */
-#define PORT_MEMORY 0xa00
-#define MEMORY_SELECT (PORT_MEMORY + 0x00)
-#define MEMORY_ADDRESS_LOW (PORT_MEMORY + 0x00)
-#define MEMORY_ADDRESS_HIGH (PORT_MEMORY + 0x04)
-#define MEMORY_SIZE_LOW (PORT_MEMORY + 0x08)
-#define MEMORY_STATUS (PORT_MEMORY + 0x14)
-#define STATUS_ENABLED 0x01
-#define STATUS_INSERTED 0x02
-#define STATUS_REMOVE 0x04
-#define STATUS_EJECT 0x08
 
 #define PAGES 16                /* every other one is private */
 
@@ -52,37 +41,6 @@ static bool is_filled(uint64_t gpa, uint64_t value)
         }
     }
     return true;
-}
-
-static uint64_t plug(void)
-{
-    uint64_t address;
-
-    tap_comment("step plug");
-    guest_wait_for('\n');
-    outl(MEMORY_SELECT, 0);
-    tap_ok(inb(MEMORY_STATUS) & STATUS_ENABLED, "a DIMM is there");
-    outb(MEMORY_STATUS, STATUS_INSERTED);
-    address = inl(MEMORY_ADDRESS_LOW) |
-              (uint64_t)inl(MEMORY_ADDRESS_HIGH) << 32;
-    tap_comment("DIMM at 0x%lx, 0x%x bytes", address, inl(MEMORY_SIZE_LOW));
-    if (address < 4 * GIB || address >= MAPPED_GIB * GIB) {
-        panic("DIMM at 0x%lx", address);
-    }
-    return address;
-}
-
-static void unplug(void)
-{
-    tap_comment("step unplug");
-    while (!(inb(MEMORY_STATUS) & STATUS_REMOVE)) {
-        cpu_relax();
-    }
-    outb(MEMORY_STATUS, STATUS_REMOVE);
-    outb(MEMORY_STATUS, STATUS_EJECT);
-    tap_comment("step unplugged");
-    guest_wait_for('\n');
-    tap_ok(!(inb(MEMORY_STATUS) & STATUS_ENABLED), "the DIMM is gone");
 }
 
 static void check_new(uint64_t base)
@@ -170,31 +128,31 @@ int main(void)
     if (!kvm_present()) {
         return tap_skip_all("not running on KVM");
     }
-    first = plug();
+    first = dimm_plug();
     check_new(first);
     use(first, 1);
-    unplug();
+    dimm_unplug();
     check_hole(first);
 
-    second = plug();
+    second = dimm_plug();
     tap_ok(second != first, "the same memory comes at another address");
     check_used(second, 1);
     use(second, 2);
-    unplug();
+    dimm_unplug();
     check_hole(first);
     check_hole(second);
 
-    tap_is(plug(), first, "new memory comes at the first address");
+    tap_is(dimm_plug(), first, "new memory comes at the first address");
     check_new(first);
     use(first, 3);
-    unplug();
+    dimm_unplug();
     check_hole(first);
 
     for (i = 0; i < cycles; i++) {
-        first = plug();
+        first = dimm_plug();
         use(first, i);
         tap_is(convert(first, PAGES * PAGE_SIZE, false), 0, "back to shared");
-        unplug();
+        dimm_unplug();
         check_hole(first);
     }
     return tap_done();
