@@ -163,7 +163,8 @@ class Everyday(GuestTest):
                 self.check_shown(vnc_pixels(client), name)
             guest.cmd('screendump', filename=str(picture), format='png')
             self.assertEqual(picture.read_bytes()[:4], b'\x89PNG')
-            [block] = guest.cmd('query-private-memory')['blocks']
+            # RAM comes first
+            block = guest.cmd('query-private-memory')['blocks'][0]
             allocated[name] = block['shared-allocated']
             guest.send('\n')
         self.check_report(guest.finish())
@@ -223,3 +224,7 @@ class Everyday(GuestTest):
             arguments=['-sandbox', STRICT, '-object',
                        'memory-backend-memfd-private,id=ram0,size=64M,'
                        'private-prealloc=on,discard=none,prealloc-threads=2']))
+
+
+class SnpEveryday(Everyday):
+    vm_type = 'sev-snp'

@@ -18,6 +18,8 @@ def conversions(block) -> int:
 
 class Monitor(GuestTest):
 
+    first = 0       # bytes of [BASE, BASE + SIZE) that are private at first
+
     def test_allocated(self):
         """What the kernel has allocated is known to the byte."""
         guest = self.guest('halves', memory='128M', arguments=[
@@ -27,19 +29,18 @@ class Monitor(GuestTest):
             parameters={'base': BASE, 'size': SIZE})
         guest.launch()
         seen = 0
-        for step, private in (('start', 0), ('shared', 0), ('private', SIZE),
+        for step, private in (('start', self.first), ('first', self.first),
+                              ('shared', 0), ('private', SIZE),
                               ('mixed', SIZE // 2), ('back', 0)):
-            if step == 'shared':
-                seen = guest.wait_for_line('# step first', seen).end()
-                guest.send('\n')
             seen = guest.wait_for_line(f'# step {step}', seen).end()
             block = guest.cmd('query-private-memory')['blocks'][1]
             self.assertEqual(block['backend'], '/objects/ram1')
             self.assertEqual(block['private'], private, step)
             self.assertEqual(block['shared'], SIZE - private, step)
-            self.assertEqual(block['private-allocated'], private, step)
+            used = step != 'start'
+            self.assertEqual(block['private-allocated'], used * private, step)
             self.assertEqual(block['shared-allocated'],
-                             0 if step == 'start' else SIZE - private, step)
+                             used * (SIZE - private), step)
             ranges = guest.cmd('query-private-memory-ranges', start=BASE,
                                size=SIZE, limit=65536)
             self.assertNotIn('next', ranges)
@@ -61,7 +62,8 @@ class Monitor(GuestTest):
         queries = before = 0
         # Twice at least, however fast the storm is
         while queries < 2 or '# step look' not in guest.serial():
-            [block] = guest.cmd('query-private-memory')['blocks']
+            # RAM comes first
+            block = guest.cmd('query-private-memory')['blocks'][0]
             self.assertEqual(block['private'] + block['shared'],
                              block['size'])
             self.assertGreaterEqual(conversions(block), before)
@@ -70,7 +72,7 @@ class Monitor(GuestTest):
             start = end = 0
             while start is not None:
                 answer = guest.cmd('query-private-memory-ranges', start=start,
-                                   limit=LIMIT)
+                                   size=block['size'] - start, limit=LIMIT)
                 self.assertLessEqual(len(answer['ranges']), LIMIT)
                 for found in answer['ranges']:
                     self.assertGreaterEqual(found['gpa'], end)
@@ -91,14 +93,30 @@ class Monitor(GuestTest):
             self.assertIsNone(guest.event_wait('STOP', timeout=0))
         self.log.info('%d rounds of queries, %d conversions', queries, before)
 
-        # All of it is shared in the end, and nothing failed
+        # All that was converted is shared in the end, and nothing failed
+        look = guest.wait_for_line(
+            r'# step look gpa=0x([0-9a-f]+) size=0x([0-9a-f]+)')
+        start, size = int(look[1], 16), int(look[2], 16)
+        [found] = guest.cmd('query-private-memory-ranges', start=start,
+                            size=size)['ranges']
+        self.assertEqual((found['gpa'], found['size'], found['private']),
+                         (start, size, False))
         info = guest.cmd('query-private-memory')
-        [block] = info['blocks']
-        self.assertEqual(block['private'], 0)
-        self.assertEqual(block['private-allocated'], 0)
+        if not self.first:
+            [block] = info['blocks']
+            self.assertEqual(block['private'], 0)
+            self.assertEqual(block['private-allocated'], 0)
         self.assertEqual(set(info['failures'].values()), {0})
         guest.send('\n')
         self.check_report(guest.finish())
+
+
+class SnpMonitor(Monitor):
+    vm_type = 'sev-snp'
+    first = SIZE
+
+
+class Ordinary(GuestTest):
 
     def test_ordinary_vm(self):
         guest = self.guest('hypercall', vm_type='ordinary',

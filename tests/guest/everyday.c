@@ -22,6 +22,7 @@
 
 #define BUFFERS 2               /* one that is read, one that is written */
 #define STAMP 5
+#define SIZE (BUFFERS * PAGE_SIZE + 2 * VIRTIO_QUEUE_SIZE)
 
 static uint64_t base;
 
@@ -329,10 +330,11 @@ int main(void)
     unsigned i;
 
     base = param_u64("base", 16 * MIB);
-    assert(memory_is_usable(base, BUFFERS * PAGE_SIZE + 2 * VIRTIO_QUEUE_SIZE));
+    assert(memory_is_usable(base, SIZE));
     if (!kvm_present()) {
         return tap_skip_all("not running on KVM");
     }
+    assert(!snp_present() || !convert(base, SIZE, false));
     for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
         if (!strcmp(what, tests[i].name)) {
             tests[i].test();

@@ -104,23 +104,29 @@ long fwcfg_read_file(const char *name, void *buf, uint32_t size)
     return file_size;
 }
 
+/* What the device reads and writes: a page of its own, since it is shared */
+static volatile struct {
+    uint32_t control;           /* numbers are big endian */
+    uint32_t size;
+    uint64_t address;
+    uint8_t data[PAGE_SIZE - 16];
+} dma __attribute__((aligned(PAGE_SIZE)));
+
 bool fwcfg_write_file(const char *name, const void *buf, uint32_t size)
 {
-    /* Numbers are big endian; the device clears control when it is done */
-    static volatile struct {
-        uint32_t control;
-        uint32_t size;
-        uint64_t address;
-    } dma;
     const FwCfgFile *file = find(name);
 
-    if (!file || __builtin_bswap32(file->size) != size) {
+    if (!file || __builtin_bswap32(file->size) != size ||
+        size > sizeof(dma.data)) {
         return false;
     }
+    assert(!snp_present() || !convert((uintptr_t)&dma, sizeof(dma), false));
+    memcpy((void *)dma.data, buf, size);
+    dma.size = __builtin_bswap32(size);
+    dma.address = __builtin_bswap64((uintptr_t)dma.data);
+    /* The device clears it when it is done */
     dma.control = __builtin_bswap32(
         (uint32_t)__builtin_bswap16(file->key) << 16 | DMA_SELECT | DMA_WRITE);
-    dma.size = __builtin_bswap32(size);
-    dma.address = __builtin_bswap64((uintptr_t)buf);
     outl(PORT_DMA_HIGH, 0);
     outl(PORT_DMA_LOW, __builtin_bswap32((uint32_t)(uintptr_t)&dma));
     while (dma.control & ~__builtin_bswap32(DMA_ERROR)) {
