@@ -20,8 +20,9 @@ ON_QEMU = {'qemu-unit', 'qemu-qtest', 'qemu-tsan', 'coverage', 'fuzz',
            'workbench', 'docs'}
 ON_LTS = {'avocado-lts', 'avocado-snp-lts', 'docs-host', 'docs-kvm'}
 ON_NEW = {'avocado-new', 'avocado-snp-new', 'docs-host'}
+SELFTESTS = {'kernel-lts', 'kernel-new'}
 ON_KVM = {*ON_LTS, *ON_NEW}
-ON_EMULATOR = {'deb', 'machine', 'emulator'}
+ON_EMULATOR = {'deb', 'machine', 'emulator', *SELFTESTS}
 WORKBENCH = 'scripts/workbench'
 ALL = {*ON_QEMU, *ON_KVM, *ON_EMULATOR, 'series', 'shellcheck', 'qemu-docs'}
 
@@ -47,12 +48,15 @@ CHANGES = {
     'scripts/workbench/build/emulator_build.py': {*ON_KVM, *ON_EMULATOR, 'series'},
     'tests/emulator/svm.c': {'emulator'},
     # Kernels
-    'configs/kernel/kvm.config': {*ON_KVM, 'deb', 'machine'},
-    'configs/kernel/new/sysctl.config': ON_NEW,
-    'configs/kernel/lts/sysctl.config': {*ON_LTS, 'deb', 'machine'},
-    'tests/kernel/new/soft-snp.patch': ON_NEW,
-    'tests/kernel/lts/soft-snp.patch': {*ON_LTS, 'deb', 'machine'},
-    'tests/kernel/sw-protected-intent.patch': {*ON_KVM, 'deb', 'machine'},
+    'configs/kernel/kvm.config': {*ON_KVM, 'deb', 'machine', *SELFTESTS},
+    'configs/kernel/new/sysctl.config': {*ON_NEW, 'kernel-new'},
+    'configs/kernel/lts/sysctl.config': {*ON_LTS, 'deb', 'machine',
+                                        'kernel-lts'},
+    'tests/kernel/new/soft-snp.patch': {*ON_NEW, 'kernel-new'},
+    'tests/kernel/lts/soft-snp.patch': {*ON_LTS, 'deb', 'machine',
+                                        'kernel-lts'},
+    'tests/kernel/sw-protected-intent.patch': {*ON_KVM, 'deb', 'machine',
+                                               *SELFTESTS},
     # Tests
     'tests/avocado/storm.py': ON_KVM,
     'tests/avocado/guests.py': {*ON_KVM, 'deb'},
@@ -78,6 +82,7 @@ CHANGES = {
     f'{WORKBENCH}/commands/check_qemu.py': {'qemu-unit', 'qemu-qtest',
                                             'qemu-tsan', 'qemu-docs'},
     f'{WORKBENCH}/commands/check_fuzz.py': {'fuzz'},
+    f'{WORKBENCH}/commands/check_kernel.py': SELFTESTS,
     f'{WORKBENCH}/commands/check_mutation.py': set(),
     f'{WORKBENCH}/commands/with_kvm.py': {*ON_KVM, *ON_EMULATOR},
     f'{WORKBENCH}/commands/demo.py': {'docs-host'},
@@ -96,6 +101,7 @@ CHANGES = {
     f'{WORKBENCH}/check/fuzzing.py': {'fuzz'},
     f'{WORKBENCH}/measure/dma.py': set(),
     f'{WORKBENCH}/build/deb-build': {'shellcheck', 'deb'},
+    f'{WORKBENCH}/build/selftests.py': SELFTESTS,
     f'{WORKBENCH}/build/qemu.py': ALL - {'shellcheck'},
     '.ci/run': {'shellcheck'},
     # Prose

@@ -269,6 +269,8 @@ INPUTS: dict[str, tuple[str, ...]] = {
     'emulator': ('tests/emulator', 'tests/guest/lib', "QEMU's Python",
                  'the emulated machine'),
     'machine': ('tests/machine', 'the emulated machine', 'Linux lts'),
+    'kernel-lts': ('the emulated machine', 'Linux lts'),
+    'kernel-new': ('the emulated machine', 'Linux new'),
     'avocado-lts': (*GUESTS, 'Linux lts'),
     'avocado-new': (*GUESTS, 'Linux new'),
     'avocado-snp-lts': (*GUESTS, 'Linux lts', 'OVMF'),
