@@ -26,7 +26,8 @@ from ..build import qemu, series
 from ..machine.surroundings import nightly
 
 # Those that take a lock, and so could forget one
-TSAN_TESTS = ('test-guest-memfd-manager', 'test-memory-convert')
+TSAN_TESTS = ('test-guest-memfd-manager', 'test-memory-convert',
+              'test-range-lock')
 TSAN_FOUND = 66         # exit status of a program in which a race was found
 
 
