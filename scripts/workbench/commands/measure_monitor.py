@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """
-Measure how long the monitor takes to answer while a guest converts memory.
+Measure the time of an answer of the monitor while a guest converts.
 
 The guest converts 2 MiB, 512 MiB or 2 GiB with one hypercall, in runs of
 pages, and query-status is asked again and again.  The row with 2 MiB shows the
