@@ -20,6 +20,12 @@
 #define MOVED (8 * MIB)         /* these 2 MiB are mapped to MOVED_TO */
 #define MOVED_TO (10 * MIB)
 
+/* A guest with SEV has memory twice: without the C-bit from WINDOW on */
+#define WINDOW GIB
+#define SHARED (16 * MIB)       /* 2 MiB that are not private */
+#define C_BIT (1ULL << 51)
+#define NESTED_PRIVATE (1ULL << 58)     /* not what a CPU has, see the patch */
+
 #define PTE_NESTED 0x07         /* present, writable, user */
 #define PTE_NESTED_LARGE 0x87
 
@@ -39,10 +45,13 @@
 #define EXIT_VMMCALL 0x81
 #define EXIT_NPF 0x400
 
+#define NPF_PRESENT (1ULL << 0)
 #define NPF_WRITE (1ULL << 1)
 #define NPF_USER (1ULL << 2)
 #define NPF_FETCH (1ULL << 4)
 #define NPF_FINAL (1ULL << 32)  /* not while tables of the guest were read */
+#define NPF_TABLES (1ULL << 33)
+#define NPF_PRIVATE (1ULL << 34)
 
 #define INFO1_ANY UINT64_MAX
 #define INFO1_MOV_CR (1ULL << 63)
@@ -107,6 +116,9 @@ static uint8_t msr_map[0x2000] __attribute__((aligned(0x1000)));
 static uint64_t nested_pml4[512] __attribute__((aligned(0x1000)));
 static uint64_t nested_pdpt[512] __attribute__((aligned(0x1000)));
 static uint64_t nested_pd[512] __attribute__((aligned(0x1000)));
+static uint64_t sev_pml4[512] __attribute__((aligned(0x1000)));
+static uint64_t sev_pdpt[512] __attribute__((aligned(0x1000)));
+static uint64_t sev_pd[2][512] __attribute__((aligned(0x1000)));
 static uint8_t guest_stack[0x4000] __attribute__((aligned(0x1000)));
 
 /* The guests: an instruction each, from insn_NAME to after_NAME, and a HLT */
@@ -127,10 +139,13 @@ INSN(invlpg, "invlpg 0x12345000");
 INSN(read_cr0, "movq %cr0, %rdx");
 INSN(read_cr3, "movq %cr3, %r9");
 INSN(write_cr3, "movq %r9, %cr3");
+INSN(reload_cr3, "movq %cr3, %rax\n movq %rax, %cr3\n movq (16 << 20), %rax");
 INSN(smsw, "smsw %edx");
 INSN(read_dr7, "movq %dr7, %rbx");
 INSN(write_dr7, "movq %r11, %dr7");
 INSN(write_cr8, "movq %rax, %cr8");
+INSN(pvalidate, "stc\n .byte 0xf2, 0x0f, 0x01, 0xff");
+INSN(rmpadjust, "stc\n .byte 0xf3, 0x0f, 0x01, 0xfe");
 INSN(load, "movq (%rax), %rax");
 INSN(store, "movl $0x12345678, (%rax)");
 
@@ -264,6 +279,96 @@ static void test_nested_faults(void)
                  "fetch");
 }
 
+/* With the nested tables for the others, but that all is private but SHARED */
+static void run_sev(const char *rip, uint64_t rax, uint64_t cr3)
+{
+    vmcb_init(rip);
+    vmcb.nested_ctl = 3;
+    vmcb.cr3 = cr3;
+    vmcb.rax = rax;
+    for (unsigned i = 0; i < 512; i++) {
+        nested_pd[i] |= nested_pd[i] ? NESTED_PRIVATE : 0;
+    }
+    nested_pd[SHARED / (2 * MIB)] &= ~NESTED_PRIVATE;
+    vmrun();
+    for (unsigned i = 0; i < 512; i++) {
+        nested_pd[i] &= ~NESTED_PRIVATE;
+    }
+}
+
+static void c_bit_works(const char *rip, uint64_t address, const char *name)
+{
+    run_sev(rip, address, (uintptr_t)sev_pml4 | C_BIT);
+    tap_is(vmcb.exit_code, EXIT_HLT, "%s: exit code", name);
+}
+
+static void c_bit_faults(const char *rip, uint64_t address, uint64_t cr3,
+                         uint64_t info_1, uint64_t info_2, const char *name)
+{
+    run_sev(rip, address, cr3);
+    tap_is(vmcb.exit_code, EXIT_NPF, "%s: exit code", name);
+    tap_is(vmcb.exit_info_1, info_1, "%s: EXITINFO1", name);
+    tap_is(vmcb.exit_info_2, info_2, "%s: EXITINFO2", name);
+}
+
+/* What the C-bit of a guest's page tables says, and where it does not matter */
+static void test_c_bit(void)
+{
+    const uint64_t cr3 = (uintptr_t)sev_pml4 | C_BIT, other = SHARED + 4 * MIB;
+    const uint64_t fault = NPF_FINAL | NPF_USER;
+    char *code = (char *)gpa_to_ptr(SHARED) + 0x1000;
+
+    sev_pml4[0] = (uintptr_t)sev_pdpt | PTE_NESTED | C_BIT;
+    for (unsigned i = 0; i < 2; i++) {
+        sev_pdpt[i] = (uintptr_t)sev_pd[i] | PTE_NESTED;
+        for (unsigned j = 0; j < 512; j++) {
+            sev_pd[i][j] = (j * 2 * MIB) | PTE_NESTED_LARGE | (i ? 0 : C_BIT);
+        }
+    }
+    gpa_write64(other, 1);
+    gpa_write64(SHARED, 2);
+
+    c_bit_works(insn_load, other, "private load");
+    tap_is(vmcb.rax, 1, "private load: value");
+    c_bit_works(insn_load, SHARED + WINDOW, "shared load");
+    tap_is(vmcb.rax, 2, "shared load: value");
+    c_bit_faults(insn_load, HOLE, cr3, fault | NPF_PRIVATE, HOLE,
+                 "private load from a hole");
+    c_bit_faults(insn_load, HOLE + WINDOW, cr3, fault, HOLE,
+                 "shared load from a hole");
+    c_bit_faults(insn_load, SHARED + 8, cr3,
+                 fault | NPF_PRIVATE | NPF_PRESENT, SHARED + 8,
+                 "private load from shared memory");
+    c_bit_faults(insn_load, other + WINDOW, cr3, fault | NPF_PRESENT, other,
+                 "shared load from private memory");
+    c_bit_faults(insn_store, other + WINDOW, cr3,
+                 fault | NPF_PRESENT | NPF_WRITE, other,
+                 "shared store to private memory");
+
+    /* Without the C-bit in its entry, too, code is private */
+    c_bit_works(insn_load + WINDOW, other, "fetch");
+    c_bit_faults(insn_load + WINDOW, (uintptr_t)insn_load + WINDOW, cr3,
+                 fault | NPF_PRESENT, (uintptr_t)insn_load,
+                 "shared load from a page of code");
+    memcpy(code, insn_load, after_load + 1 - insn_load);
+    c_bit_faults(code + WINDOW, other, cr3,
+                 fault | NPF_PRIVATE | NPF_PRESENT | NPF_FETCH,
+                 (uintptr_t)code, "fetch from shared memory");
+
+    /* So are page tables, without it in CR3 */
+    memcpy(gpa_to_ptr(SHARED), sev_pml4, sizeof(sev_pml4));
+    c_bit_faults(insn_load, other, SHARED, NPF_TABLES | NPF_USER | NPF_PRIVATE |
+                 NPF_PRESENT | NPF_WRITE, SHARED, "shared page tables");
+    c_bit_faults(insn_reload_cr3, 0, cr3,
+                 fault | NPF_PRIVATE | NPF_PRESENT, SHARED,
+                 "private load after a write to CR3");
+
+    c_bit_works(insn_pvalidate, other, "PVALIDATE");
+    tap_is((uint32_t)vmcb.rax | (vmcb.rflags & 1), 0, "PVALIDATE: result");
+    c_bit_works(insn_rmpadjust, other, "RMPADJUST");
+    tap_is((uint32_t)vmcb.rax | (vmcb.rflags & 1), 0, "RMPADJUST: result");
+}
+
 static ExceptionFrame frame;
 
 static bool on_injected(ExceptionFrame *f)
@@ -355,6 +460,10 @@ int main(void)
     assert(memory_is_usable(MOVED, HOLE + 2 * MIB - MOVED));
     tap_ok(features.edx & 1 << 3, "the CPU has NRIPS");
     tap_ok(features.edx & 1 << 7, "the CPU has decode assists");
+    assert(cpuid(0x80000000, 0).eax >= 0x8000001f);
+    features = cpuid(0x8000001f, 0);
+    tap_ok(features.eax & 1 << 1, "the CPU has SEV");
+    tap_is(features.ebx & 0x3f, 51, "the CPU's C-bit");
     memset(io_map, 0xff, sizeof(io_map));
     memset(msr_map, 0xff, sizeof(msr_map));
     nested_pml4[0] = (uintptr_t)nested_pdpt | PTE_NESTED;
@@ -373,6 +482,7 @@ int main(void)
 
     test_instructions();
     test_nested_faults();
+    test_c_bit();
     test_injection();
     if (smp_start() > 1) {
         test_other_cpus();

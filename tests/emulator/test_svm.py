@@ -18,7 +18,7 @@ class Svm(unittest.TestCase):
         run = subprocess.run(
             [emulator_build.binary(), '-no-user-config', '-nodefaults',
              '-no-reboot', '-display', 'none', '-M', 'q35',
-             '-accel', 'tcg,thread=multi', '-cpu', emulator_build.CPU,
+             '-accel', 'tcg,thread=multi', '-cpu', emulator_build.C_BIT_CPU,
              '-smp', '2', '-m', '64M', '-bios', str(PAYLOAD),
              '-serial', 'stdio', '-device', EXIT_PORT],
             stdin=subprocess.DEVNULL, capture_output=True, text=True,

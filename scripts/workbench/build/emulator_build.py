@@ -22,6 +22,8 @@ OPTIONS = REPO / 'configs' / 'emulator.options'
 DEVICES = REPO / 'configs' / 'emulator.mak'
 BINARY = 'qemu-system-x86_64'
 CPU = 'EPYC,+svm,+npt,+nrip-save,+decodeassists'
+# With SEV, of which it has the C-bit only
+C_BIT_CPU = f'{CPU},+sev'
 # Names another QEMU for it, such as the distribution's
 VARIABLE = 'WITH_KVM_EMULATOR'
 
