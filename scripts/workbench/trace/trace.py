@@ -105,14 +105,17 @@ class Conversion:
 
 def told(text: str) -> Iterator[Event | Conversion]:
     """The events in their order, the end of a conversion as what it was."""
-    cause, flags = '?', None
+    # Of each vCPU's thread
+    causes: dict[str, tuple[str, int | None]] = {}
     for event in events(text):
         if event.name == 'kvm_memory_fault':
-            cause, flags = 'KVM_EXIT_MEMORY_FAULT', event.numbers()[2]
+            causes[event.thread] = ('KVM_EXIT_MEMORY_FAULT',
+                                    event.numbers()[2])
         elif event.name == 'kvm_hc_map_gpa_range':
-            cause, flags = 'KVM_EXIT_HYPERCALL', None
+            causes[event.thread] = 'KVM_EXIT_HYPERCALL', None
         if event.name == 'memory_convert_end':
             start, size, changed = event.numbers()
+            cause, flags = causes.get(event.thread, ('?', None))
             yield Conversion(cause, flags, start, size,
                              bool(event.field('to_private')), changed,
                              event.field('ret'), event.time)
