@@ -58,7 +58,11 @@ class Nested(unittest.TestCase):
     def test_machine(self):
         for usable, accelerator in ((True, 'kvm'), (False, 'tcg')):
             with mock.patch.object(nested, 'usable', return_value=usable):
-                self.assertIn(accelerator, Machine.processor()[1])
+                self.assertIn(accelerator,
+                              Machine(Path('/build')).processor()[1])
+                emulated = Machine(Path('/build'), append=[emulator.C_BIT])
+                self.assertIn('tcg', emulated.processor()[1])
+                self.assertIn('+sev', emulated.processor()[3])
 
     def smp(self, **environment):
         """The CPUs of a machine for two, and those for the command."""

@@ -96,10 +96,10 @@ replay = yes
         self.assertEqual((other.payload, other.method), ('mixed', 'test_a_b2'))
 
     def test_vm_types(self):
-        """All are those that have private memory."""
+        """All are those that have private memory, and no C-bit."""
         section, _ = read('[mixed]\n')
         self.assertEqual([name for name in VM_TYPES if section.runs_on(name)],
-                         [name for name in VM_TYPES if name != 'ordinary'])
+                         ['sw-protected', 'sev-snp'])
         section, _ = read('[mixed]\nvm-types = ordinary\n')
         self.assertEqual([name for name in VM_TYPES if section.runs_on(name)],
                          ['ordinary'])

@@ -76,11 +76,13 @@ class Runner(unittest.TestCase):
         """Those of SEV-SNP VMs run in a machine of their own."""
         file, one = str(self.file), f'{self.file}:SnpKinds.test_snp'
         self.assertEqual([test.method for test in
-                          runner.select([file, one], True)], ['test_snp'])
+                          runner.select([file, one], 'sev-snp')],
+                         ['test_snp'])
         self.assertNotIn('test_snp', [test.method for test in
-                                      runner.select([file], False)])
-        with self.assertRaisesRegex(Failure, 'only with --snp'):
-            runner.select([one], False)
+                                      runner.select([file], '')])
+        for other in ('', 'sev-snp-c-bit'):
+            with self.assertRaisesRegex(Failure, 'no test of these runs'):
+                runner.select([one], other)
 
     def test_all_kinds(self):
         good, one, output = self.run_tests(f'{self.file}:Kinds')

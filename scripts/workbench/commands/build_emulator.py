@@ -9,7 +9,8 @@ import shutil
 from pathlib import Path
 
 from ..base.command import new_parser
-from ..machine import emulator
+from ..base.paths import build_dir
+from ..machine.emulator import Machine
 
 
 def body() -> int:
@@ -18,7 +19,7 @@ def body() -> int:
     parser.add_argument('--output', type=Path, metavar='FILE',
                         help='also write the program to this file')
     options = parser.parse_args()
-    program = emulator.program()
+    program = Machine(share=build_dir()).program
     if options.output:
         shutil.copy(program, options.output)
     return 0

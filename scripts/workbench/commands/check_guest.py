@@ -25,6 +25,7 @@ from ..base.command import new_parser
 from ..base.paths import REPO
 from ..build.sources import KERNELS, ovmf_image
 from ..guest.groups import GROUPS, TESTS, left_out, select
+from ..guest.vm_types import VM_TYPES
 from ..machine.surroundings import inside, nightly
 
 
@@ -44,9 +45,14 @@ def body() -> int:
                         default=sorted(TESTS.glob('*.py')), metavar='TEST',
                         help='FILE, or FILE:Class, or FILE:Class.test '
                         '(default: all tests)')
-    parser.add_argument('--snp', action='store_true',
+    parser.add_argument('--snp', action='store_const', const='sev-snp',
+                        dest='vm_type', default='',
                         help='have the test kernel offer SEV-SNP, and run the '
                         'tests of SEV-SNP VMs instead of all others')
+    parser.add_argument('--snp-c-bit', action='store_const',
+                        const='sev-snp-c-bit', dest='vm_type',
+                        help='the same for SEV-SNP VMs whose C-bit the '
+                        'emulated CPU knows')
     parser.add_argument('--avocado-run', action='store_true',
                         help="use avocado's own runner, which takes three "
                         'times as long')
@@ -64,12 +70,14 @@ def body() -> int:
     if options.group == 'guests':
         for name in left_out(nightly()):
             runner += ['--except', name]
-    if options.snp:
-        runner.append('--snp')
+    parameters = []
+    if options.vm_type:
+        runner += ['--vm-type', options.vm_type]
+        parameters = ['--append', VM_TYPES[options.vm_type].kernel_parameter]
         os.environ['QMP_OVMF'] = str(ovmf_image())
     return subprocess.run(
         [REPO / 'scripts' / 'with-kvm', '--kernel', options.kernel, '--iommu',
          '--timeout', str(options.timeout),
-         *(['--append', 'kvm_amd.soft_snp=1'] if options.snp else []), '--',
+         *parameters, '--',
          *inside(*runner, *map(str, tests))],
         stdin=subprocess.DEVNULL, check=False).returncode

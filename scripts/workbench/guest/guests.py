@@ -216,7 +216,7 @@ class Section:
 
     def runs_on(self, vm_type: str) -> bool:
         if self.vm_types == (ALL,):
-            return VM_TYPES[vm_type].private
+            return VM_TYPES[vm_type].runs_all
         return vm_type in self.vm_types
 
 

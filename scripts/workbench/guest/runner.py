@@ -31,6 +31,7 @@ from ..base import explained
 from ..base.paths import build_dir
 from ..base.steps import Failure, main
 from .groups import CANCELLED, TESTS
+from .vm_types import VM_TYPES
 
 LINES_ON_FAILURE = 40
 GRACE = 60              # seconds after its own limit until a test is killed
@@ -46,10 +47,12 @@ class Test:
     file: Path
 
     @property
-    def snp(self) -> bool:
-        """Whether it needs a KVM that offers SEV-SNP, which others must not
-        see: most machines do not have it."""
-        return getattr(self.cls, 'vm_type', '') == 'sev-snp'
+    def vm_type(self) -> str:
+        """The type of VM that KVM must offer to it, and not to others: most
+        machines do not have it."""
+        name = getattr(self.cls, 'vm_type', '')
+        special = name in VM_TYPES and VM_TYPES[name].kernel_parameter
+        return name if special else ''
 
     def run(self, directory: Path) -> int:
         """Run it in this process; a value of EXIT."""
@@ -93,14 +96,15 @@ def load(argument: str) -> list[Test]:
     return found
 
 
-def select(arguments: list[str], snp: bool) -> list[Test]:
-    """What is asked for, of those that need SEV-SNP or of all others."""
+def select(arguments: list[str], vm_type: str) -> list[Test]:
+    """What is asked for, of those that need a type of VM or of all others."""
     # By name: a class and a test of it may both be asked for
     tests = {test.name: test for argument in arguments
-             for test in load(argument) if test.snp == snp}
+             for test in load(argument) if test.vm_type == vm_type}
     if not tests:
-        raise Failure(f'{" ".join(arguments)}: these tests run only '
-                      f'{"without" if snp else "with"} --snp')
+        raise Failure(f'{" ".join(arguments)}: no test of these runs '
+                      f'{"with --" + vm_type if vm_type else "as others do"}, '
+                      'see --help')
     return list(tests.values())
 
 
@@ -239,14 +243,14 @@ def avocado_run(tests: list[Test], results: Path, jobs: int) -> int:
 def body() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--avocado-run', action='store_true')
-    parser.add_argument('--snp', action='store_true')
+    parser.add_argument('--vm-type', default='')
     parser.add_argument('--except', action='append', default=[],
                         dest='left_out')
     parser.add_argument('--kernel', required=True)
     parser.add_argument('--jobs', type=int, default=3)
     parser.add_argument('test', nargs='+')
     options = parser.parse_args()
-    tests = [test for test in select(options.test, options.snp)
+    tests = [test for test in select(options.test, options.vm_type)
              if test.name not in options.left_out]
     results = build_dir() / 'avocado' / options.kernel
     results.mkdir(parents=True, exist_ok=True)

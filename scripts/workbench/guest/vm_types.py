@@ -12,11 +12,19 @@ class VmType:
     arguments: tuple[str, ...]
     machine: str            # properties of the machine, after a comma
     kvm_type: int = 0       # KVM's number of it
+    # What the test kernel is told, to offer this type and not others
+    kernel_parameter: str = ''
+    has_c_bit: bool = False
 
     @property
     def private(self) -> bool:
         """Whether it has private memory."""
         return 'confidential-guest-support' in self.machine
+
+    @property
+    def runs_all(self) -> bool:
+        """Whether tests that do not name their types run on it."""
+        return self.private and not self.has_c_bit
 
     def offered(self) -> bool:
         """Whether this machine's KVM has it."""
@@ -29,6 +37,12 @@ VM_TYPES = {
     # The emulated CPU has no SEV, so it has no C-bit either
     'sev-snp': VmType(('-object', 'sev-snp-guest,id=cgs0,cbitpos=0,'
                        'reduced-phys-bits=1'),
-                      ',confidential-guest-support=cgs0', 4),
+                      ',confidential-guest-support=cgs0', 4,
+                      'kvm_amd.soft_snp=1'),
+    # Here it has
+    'sev-snp-c-bit': VmType(('-object', 'sev-snp-guest,id=cgs0,cbitpos=51,'
+                             'reduced-phys-bits=1'),
+                            ',confidential-guest-support=cgs0', 4,
+                            'kvm_amd.soft_snp=2', has_c_bit=True),
     'ordinary': VmType((), ''),
 }

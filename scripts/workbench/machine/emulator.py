@@ -52,9 +52,8 @@ ENVIRONMENT = {
 ENVIRONMENT_PREFIXES = ('LC_', 'QMP_', 'WITH_KVM_')
 
 
-def program() -> str:
-    """What runs the machine, built if need be."""
-    return nested.EMULATOR if nested.usable() else emulator_build.binary()
+# A parameter of the kernel that needs the emulated CPU, with its C-bit
+C_BIT = 'kvm_amd.soft_snp=2'
 
 
 @dataclass
@@ -76,15 +75,25 @@ class Machine:
     @property
     def spares_first_cpu(self) -> bool:
         """Whether no guest may run on its first CPU, see guest-init."""
-        return not nested.usable() and emulator_build.is_other()
+        return not self.nested and emulator_build.is_other()
 
-    @staticmethod
-    def processor() -> list[str]:
+    @property
+    def nested(self) -> bool:
+        """Whether its CPU is this machine's own, by KVM."""
+        return C_BIT not in self.append and nested.usable()
+
+    @property
+    def program(self) -> str:
+        """What runs it, built if need be."""
+        return nested.EMULATOR if self.nested else emulator_build.binary()
+
+    def processor(self) -> list[str]:
         """This machine's own CPU if KVM can give it, or an emulated one."""
-        if nested.usable():
+        if self.nested:
             return ['-accel', 'kvm', '-cpu', 'host']
-        cpu = 'EPYC,+svm,+npt' if emulator_build.is_other() \
-            else emulator_build.CPU
+        cpu = 'EPYC,+svm,+npt' if emulator_build.is_other() else \
+            emulator_build.C_BIT_CPU if C_BIT in self.append else \
+            emulator_build.CPU
         return ['-accel', 'tcg,thread=multi', '-cpu', cpu]
 
     def arguments(self, run: Path, init: Path,
@@ -101,7 +110,7 @@ class Machine:
             'ro', f'init={init}', 'kvm.sw_protected_intent=1', 'with_kvm=1',
             *self.append]
         result = [
-            program(), '-no-user-config', '-nodefaults', '-no-reboot',
+            self.program, '-no-user-config', '-nodefaults', '-no-reboot',
             '-display', 'none', *self.processor(), '-m', self.memory,
             '-smp', str(self.cpus + self.spares_first_cpu),
             '-kernel', str(self.image),

@@ -13,6 +13,10 @@
 extern char ap_trampoline[];
 extern char ap_trampoline_end[];
 
+/* start.S: the page table whose entries map a GiB each; half of the C-bit */
+extern uint64_t pdpt[512];
+extern uint32_t c_bit_high;
+
 /* main.c, called by start.S on each CPU, on its own stack */
 void cpu_main(unsigned index) __attribute__((noreturn));
 

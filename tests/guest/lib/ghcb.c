@@ -77,16 +77,16 @@ static uint64_t ghcb_page(void)
         panic("no GHCB");
     }
     for (offset = 0; offset < PAGE_SIZE; offset += sizeof(uint64_t)) {
-        gpa_write64(page + offset, 0);
+        gpa_write64(shared_address(page + offset), 0);
     }
-    gpa_write8(page + GHCB_VERSION, 2);
+    gpa_write8(shared_address(page + GHCB_VERSION), 2);
     is_ready[cpu] = true;
     return page;
 }
 
 static void set_field(unsigned offset, uint64_t value)
 {
-    uint64_t page = ghcb_page();
+    uint64_t page = shared_address(ghcb_page());
     unsigned bit = offset / sizeof(uint64_t);
     uint64_t byte = page + GHCB_BITMAP + bit / 8;
 
@@ -100,13 +100,14 @@ uint64_t ghcb_request(uint64_t code, uint64_t info1, uint64_t info2)
     set_field(GHCB_EXIT_INFO_1, info1);
     set_field(GHCB_EXIT_INFO_2, info2);
     ghcb_msr(ghcb_page());
-    return gpa_read64(ghcb_page() + GHCB_EXIT_INFO_2);
+    return gpa_read64(shared_address(ghcb_page() + GHCB_EXIT_INFO_2));
 }
 
 uint64_t ghcb_convert(const PageState *entries, unsigned count, unsigned *done)
 {
     /* Index of the current entry, of the last one, then entries of 64 bits */
-    uint64_t buffer = ghcb_page() + GHCB_BUFFER;
+    uint64_t scratch = ghcb_page() + GHCB_BUFFER;
+    uint64_t buffer = shared_address(scratch);
     uint64_t error;
     unsigned i;
 
@@ -119,7 +120,7 @@ uint64_t ghcb_convert(const PageState *entries, unsigned count, unsigned *done)
                     entries[i].gpa | operation << 52 |
                     (uint64_t)entries[i].is_large << 56);
     }
-    set_field(GHCB_SCRATCH, buffer);
+    set_field(GHCB_SCRATCH, scratch);
     error = ghcb_request(GHCB_EXIT_PSC, 0, 0);
     *done = gpa_read64(buffer) & 0xffff;
     return error;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "boot.h"
+#include "c-bit.h"
 #include "console.h"
 #include "exception.h"
 #include "exit.h"

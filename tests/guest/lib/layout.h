@@ -22,6 +22,9 @@
 /* Guest-physical memory that is mapped, one to one, in GiB */
 #define MAPPED_GIB 64
 
+/* After it the first GiB is mapped again as shared, if the guest has a C-bit */
+#define SHARED_WINDOW 0x1000000000
+
 #define MAX_CPUS 64
 #define STACK_SIZE 0x4000
 

@@ -18,6 +18,12 @@
 #define EFER_LME (1 << 8)
 #define CPUID_EXT_FEATURES 0x80000001
 #define CPUID_EDX_1G_PAGES (1 << 26)
+#define CPUID_MAX_EXT 0x80000000
+#define CPUID_SEV 0x8000001f
+#define CPUID_EAX_SEV (1 << 1)
+#define CPUID_EBX_C_BIT 0x3f
+#define MSR_SEV_STATUS 0xc0010131
+#define SEV_STATUS_SEV 1
 #define PTE_TABLE 0x03          /* present, writable */
 #define PTE_LARGE 0x83          /* present, writable, 2 MiB or 1 GiB page */
 
@@ -48,11 +54,11 @@
     movw %ax, %ss
 .endm
 
-/* Write @count entries: @first, @first + @step, ... */
+/* Write @count entries, with the C-bit if any: @first, @first + @step, ... */
 .macro fill_table table, first, step, count
     movl $\table, %edi
     movl $\first, %eax
-    xorl %edx, %edx
+    movl c_bit_high, %edx
     movl $\count, %ecx
 1:  movl %eax, (%edi)
     movl %edx, 4(%edi)
@@ -116,6 +122,28 @@ ram32:
     xorl %eax, %eax
     rep stosl
 
+    /* The test kernel's SEV-SNP is without #VC; its C-bit may be too */
+    movl $CPUID_MAX_EXT, %eax
+    cpuid
+    cmpl $CPUID_SEV, %eax
+    jb tables
+    movl $CPUID_SEV, %eax
+    cpuid
+    testl $CPUID_EAX_SEV, %eax
+    jz tables
+    movl $MSR_SEV_STATUS, %ecx
+    rdmsr
+    testl $SEV_STATUS_SEV, %eax
+    jz tables
+    andl $CPUID_EBX_C_BIT, %ebx
+    cmpl $32, %ebx
+    jb tables
+    movl %ebx, %ecx             /* CL counts modulo 32, the bit is above it */
+    movl $1, %eax
+    shll %cl, %eax
+    movl %eax, c_bit_high
+
+tables:
     movl $pml4, %edi
     movl $(pdpt + PTE_TABLE), (%edi)
     movl $CPUID_EXT_FEATURES, %eax
@@ -185,8 +213,12 @@ cpu_tickets:
     .balign 0x1000
 pml4:
     .skip 0x1000
+    .globl pdpt
 pdpt:
     .skip 0x1000
+    .globl c_bit_high
+c_bit_high:
+    .long 0                     /* the upper half of a page table entry */
 
     .section .noinit, "aw", @nobits
     .balign 0x1000

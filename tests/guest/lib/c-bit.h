@@ -1,0 +1,34 @@
+/*
+ * Guest payload library: the bit of a page table entry that says private
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef GUEST_C_BIT_H
+#define GUEST_C_BIT_H
+
+#include <stdint.h>
+
+/**
+ * c_bit: the C-bit
+ *
+ * start.S maps all memory with it.
+ *
+ * Returns: the bit, or 0 if there is none. kvm_amd.soft_snp=2 of the test kernel
+ * gives one.
+ */
+uint64_t c_bit(void);
+
+/**
+ * shared_address: where memory is mapped as shared
+ *
+ * With a C-bit an access there to a private page converts it, and an access at
+ * its own address makes it private again.
+ *
+ * @gpa: guest-physical address; below 1 GiB if there is a C-bit
+ *
+ * Returns: what gpa_read64() and the like take instead; @gpa without a C-bit.
+ */
+uint64_t shared_address(uint64_t gpa);
+
+#endif /* GUEST_C_BIT_H */
