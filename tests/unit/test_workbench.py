@@ -224,6 +224,14 @@ map 0 0x100000 0x1 0x0 = 0
 """
 
 
+class Conversions(unittest.TestCase):
+
+    def test_threads(self):
+        """The exit is that of the thread, not the last one."""
+        self.assertEqual([one.flags for one in conversions(TRACE)],
+                         [8, None, None])
+
+
 class Replays(unittest.TestCase):
 
     def test_steps(self):
