@@ -18,8 +18,10 @@ from workbench.guest import groups, runner
 
 ON_QEMU = {'qemu-unit', 'qemu-qtest', 'qemu-tsan', 'coverage', 'fuzz',
            'workbench', 'docs'}
-ON_LTS = {'avocado-lts', 'avocado-snp-lts', 'docs-host', 'docs-kvm'}
-ON_NEW = {'avocado-new', 'avocado-snp-new', 'docs-host'}
+ON_LTS = {'avocado-lts', 'avocado-snp-lts', 'avocado-snp-c-bit-lts',
+          'docs-host', 'docs-kvm'}
+ON_NEW = {'avocado-new', 'avocado-snp-new', 'avocado-snp-c-bit-new',
+          'docs-host'}
 SELFTESTS = {'kernel-lts', 'kernel-new'}
 ON_KVM = {*ON_LTS, *ON_NEW}
 ON_EMULATOR = {'deb', 'machine', 'emulator', *SELFTESTS}
@@ -39,6 +41,7 @@ CHANGES = {
     'tests/guest/lib/page.c': {*ON_KVM, 'deb', 'emulator'},
     'tests/guest/meson.build': {*ON_KVM, 'deb'},
     'tests/linux/init': ON_KVM,
+    'tests/linux/encrypted-init': ON_KVM,
     'configs/vm/sw-protected.cfg': ON_KVM,
     'configs/libvirt/sw-protected.xml': ON_KVM,
     # The emulated machine

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The sources that everything is built from, fetched and checked by apt."""
 
+import lzma
 import re
 import shutil
 import tempfile
@@ -21,6 +22,13 @@ KERNELS = {
 }
 
 OVMF = 'usr/share/ovmf/OVMF.fd'     # the one that says how to launch it
+
+# What runs as a guest: of Debian's kernel, and a program for its first process
+GUEST_LINUX = 'linux-image-6.12.'
+LINUX_IMAGE = 'vmlinuz'
+KERNEL_MODULES = ('net/core/failover', 'drivers/net/net_failover',
+                  'drivers/net/virtio_net', 'drivers/block/virtio_blk')
+BUSYBOX = 'usr/bin/busybox'
 
 _DIRECTORY = 'sources'
 
@@ -80,6 +88,29 @@ def _fetch_ovmf(bar: Bar) -> None:
             shutil.copy(Path(directory) / OVMF, scratch)
 
 
+def _fetch_guest(bar: Bar) -> None:
+    apt = Apt(SUITE)
+    apt.update(bar)
+    image = _best(apt.names(GUEST_LINUX),
+                  rf'{re.escape(GUEST_LINUX)}\d+\+deb\d+-amd64$', GUEST_LINUX)
+    version = image.removeprefix('linux-image-').removesuffix('-amd64')
+    with made_whole(cache_dir() / _DIRECTORY / f'guest_{version}') as scratch, \
+            tempfile.TemporaryDirectory(dir=scratch) as directory:
+        place = Path(directory)
+        apt.get(bar, 'download', image, 'busybox-static', cwd=place,
+                log='fetch-guest')
+        for package in place.glob('*.deb'):
+            run_logged(['dpkg-deb', '--extract', package, place], bar,
+                       log='extract-guest')
+        kernel, = place.glob('boot/vmlinuz-*')
+        shutil.copy(kernel, scratch / LINUX_IMAGE)
+        shutil.copy(place / BUSYBOX, scratch)
+        for module in KERNEL_MODULES:
+            packed, = place.glob(f'usr/lib/modules/*/kernel/{module}.ko.xz')
+            (scratch / packed.stem).write_bytes(
+                lzma.decompress(packed.read_bytes()))
+
+
 def qemu_tarball(update: bool = False) -> Path:
     """
     The upstream tarball inside Debian's qemu source package.
@@ -113,3 +144,14 @@ def ovmf_image(update: bool = False) -> Path:
     image = _cached(pattern)
     assert image
     return image
+
+
+def debian_guest(update: bool = False) -> Path:
+    """A directory with LINUX_IMAGE, its modules and busybox, as Debian has
+    them."""
+    pattern = f'guest_*/{LINUX_IMAGE}'
+    if update or not _cached(pattern):
+        step(f'Fetch Linux of Debian {SUITE} for a guest', _fetch_guest)
+    image = _cached(pattern)
+    assert image
+    return image.parent

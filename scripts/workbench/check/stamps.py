@@ -32,7 +32,8 @@ from ..base import command
 from ..base.paths import REPO, build_dir, cache_dir, digest, write_whole
 from ..base.steps import Failure
 from ..build import deb, emulator_build, instrumented, packages, qemu
-from ..build.sources import linux_package, ovmf_image, qemu_tarball
+from ..build.sources import (debian_guest, linux_package, ovmf_image,
+                             qemu_tarball)
 from ..docs import doccommands
 from ..guest import groups
 
@@ -203,6 +204,10 @@ def ovmf(state: State) -> Iterator[Content]:
     yield ovmf_image().parent.name
 
 
+def debian(state: State) -> Iterator[Content]:
+    yield debian_guest().name
+
+
 def emulated_machine(state: State) -> Iterator[Content]:
     yield from state.files('scripts/with-kvm',
                            'scripts/workbench/machine/guest-init',
@@ -247,6 +252,7 @@ PARTS: dict[str, Callable[[State], Iterator[Content]]] = {
     'Linux lts': kernel('lts'),
     'Linux new': kernel('new'),
     'OVMF': ovmf,
+    "Debian's Linux": debian,
     'the emulated machine': emulated_machine,
     'tests of guests': guest_tests,
     'commands for the host': commands('host'),
@@ -275,6 +281,10 @@ INPUTS: dict[str, tuple[str, ...]] = {
     'avocado-new': (*GUESTS, 'Linux new'),
     'avocado-snp-lts': (*GUESTS, 'Linux lts', 'OVMF'),
     'avocado-snp-new': (*GUESTS, 'Linux new', 'OVMF'),
+    'avocado-snp-c-bit-lts': (*GUESTS, 'Linux lts', 'OVMF',
+                              "Debian's Linux"),
+    'avocado-snp-c-bit-new': (*GUESTS, 'Linux new', 'OVMF',
+                              "Debian's Linux"),
     # What pages refer to may be anywhere
     'docs': ('all of the repo', 'QEMU and its tests'),
     'docs-host': (*GUESTS, 'commands for the host', 'Linux lts', 'Linux new'),

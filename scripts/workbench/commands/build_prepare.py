@@ -37,4 +37,5 @@ def body() -> int:
     for name in sources.KERNELS:
         sources.linux_package(name, options.update)
     sources.ovmf_image(options.update)
+    sources.debian_guest(options.update)
     return 0

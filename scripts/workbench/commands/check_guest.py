@@ -23,7 +23,8 @@ import subprocess
 
 from ..base.command import new_parser
 from ..base.paths import REPO
-from ..build.sources import KERNELS, ovmf_image
+from ..build.sources import KERNELS, debian_guest, ovmf_image
+from ..guest.debian_guest import PACKAGES
 from ..guest.groups import GROUPS, TESTS, left_out, select
 from ..guest.vm_types import VM_TYPES
 from ..machine.surroundings import inside, nightly
@@ -75,6 +76,8 @@ def body() -> int:
         runner += ['--vm-type', options.vm_type]
         parameters = ['--append', VM_TYPES[options.vm_type].kernel_parameter]
         os.environ['QMP_OVMF'] = str(ovmf_image())
+        if VM_TYPES[options.vm_type].has_c_bit:
+            os.environ[PACKAGES] = str(debian_guest())
     return subprocess.run(
         [REPO / 'scripts' / 'with-kvm', '--kernel', options.kernel, '--iommu',
          '--timeout', str(options.timeout),
