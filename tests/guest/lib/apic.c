@@ -21,6 +21,7 @@
 #define APIC_BASE_ENABLE (1 << 11)
 #define APIC_BASE_X2APIC (1 << 10)
 #define SVR_ENABLE (1 << 8)
+#define ICR_SMI (2 << 8)
 #define ICR_INIT (5 << 8)
 #define ICR_STARTUP (6 << 8)
 #define ICR_PENDING (1 << 12)
@@ -106,6 +107,11 @@ void apic_start_others(uint32_t address)
 void apic_send(uint32_t id, uint8_t vector)
 {
     apic_command(id, ICR_ASSERT | vector);
+}
+
+void apic_send_smi(uint32_t id)
+{
+    apic_command(id, ICR_ASSERT | ICR_SMI);
 }
 
 void apic_end_of_interrupt(void)

@@ -32,6 +32,9 @@ void apic_start_others(uint32_t address);
  */
 void apic_send(uint32_t id, uint8_t vector);
 
+/* apic_send_smi: send a system management interrupt to the CPU with that ID */
+void apic_send_smi(uint32_t id);
+
 /* apic_end_of_interrupt: to be called by the handler of an interrupt */
 void apic_end_of_interrupt(void);
 
