@@ -204,3 +204,13 @@ class State(SnpTest):
         self.assertEqual(guest.exitcode(), TERMINATED, guest.get_log())
         self.assertIn('SEV guest asked for termination: reason code set 0x0, '
                       'reason code 0x42', guest.get_log())
+
+    def test_terminate_by_page(self):
+        """The reason is in the page then, where QEMU does not see it."""
+        guest = self.guest('snp', arguments=('-action', 'panic=exit-failure'),
+                           parameters={'end': 'terminate-by-page'})
+        guest.launch()
+        self.check_report(guest.finish())
+        self.assertEqual(guest.exitcode(), TERMINATED, guest.get_log())
+        self.assertIn('SEV guest asked for termination', guest.get_log())
+        self.assertNotIn('reason code', guest.get_log())

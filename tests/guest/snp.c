@@ -264,6 +264,11 @@ int main(void)
         tap_done();
         ghcb_terminate(0, 0x42);
     }
+    if (!strcmp(end, "terminate-by-page")) {
+        tap_done();
+        ghcb_request(GHCB_EXIT_TERMINATE, 0x42 << 4, 0);
+        panic("the guest goes on after its end");
+    }
     if (!strcmp(end, "shutdown")) {
         tap_done();
         guest_triple_fault();
