@@ -31,3 +31,18 @@ class Reset(GuestTest):
         self.assertEqual(guest.cmd('query-status')['status'], 'running')
         guest.cmd('quit')
         guest.wait()
+
+
+class OrdinaryReset(GuestTest):
+
+    vm_type = 'ordinary'
+
+    def test_vapic(self):
+        """
+        Writes to the port of the virtual APIC do not make a reset wait for ever.
+
+        Each reset is one try to have both at the same moment.
+        """
+        guest = self.guest('vapic', cpus=3, reboot=True)
+        guest.launch()
+        self.check_boots(guest, 21)
