@@ -8,6 +8,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
+from workbench.base import bases
 from workbench.base.steps import Failure
 from workbench.build import qemu, series
 from workbench.build.qemu import Tree
@@ -23,16 +24,12 @@ class Source(unittest.TestCase):
     def setUp(self):
         self.directory = Path(
             self.enterContext(tempfile.TemporaryDirectory()))
-        self.patches = self.directory / 'patches'
+        self.patches = self.directory / 'qemu-10.0'
         self.patches.mkdir()
         self.build = self.directory / 'build'
         self.build.mkdir()
-        for target, name, value in (
-                (qemu, 'SERIES', self.patches),
-                (series, 'SERIES', self.patches),
-                (qemu, 'BASE_VERSION', self.patches / 'BASE'),
-                (series, 'BASE_VERSION', self.patches / 'BASE')):
-            self.enterContext(mock.patch.object(target, name, value))
+        self.enterContext(
+            mock.patch.object(bases, 'PATCHES', self.directory))
         self.enterContext(mock.patch.dict(
             os.environ, {'QMP_BUILD_DIR': str(self.build)}))
         self.enterContext(mock.patch('sys.stdout'))
@@ -127,7 +124,7 @@ class Source(unittest.TestCase):
         self.assertEqual((tree.path / 'shared.c').read_text(), 'work\n')
 
     def test_no_qemu(self):
-        for text in ('10.2.0\n', None):
+        for text in ('10.1.0\n', None):
             (self.own / 'VERSION').unlink()
             if text:
                 self.write('VERSION', text)

@@ -9,11 +9,14 @@ so a test depends only on what it runs itself.
 
 import argparse
 import ast
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from .bases import BASES
+from .paths import BASE_VARIABLE
 from .steps import main
 
 COMMANDS = Path(__file__).parents[1] / 'commands'
@@ -35,11 +38,21 @@ def subcommands(name: str) -> dict[str, str]:
             for path in sorted(COMMANDS.glob(f'{prefix}*.py'))}
 
 
+class _SetBase(argparse.Action):
+    """All that is called later is to know it, and scripts of ours too."""
+
+    def __call__(self, parser: argparse.ArgumentParser,
+                 namespace: argparse.Namespace,
+                 values: str | Sequence[str] | None,
+                 option_string: str | None = None) -> None:
+        os.environ[BASE_VARIABLE] = str(values)
+
+
 def new_parser(description: str | None, *, example: str,
                usage: str | None = None, subcommand_needed: bool = False
                ) -> argparse.ArgumentParser:
     """
-    What every command begins with: --help with an example.
+    What every command begins with: --help with an example, and --base.
 
     The parser of a command that has subcommands sees none that comes first:
     that one has a parser of its own.
@@ -60,6 +73,11 @@ def new_parser(description: str | None, *, example: str,
     made = argparse.ArgumentParser(
         description=description, epilog=epilog, usage=usage,
         formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument('--base', action=_SetBase, choices=tuple(BASES),
+                      default=argparse.SUPPRESS,
+                      help='the QEMU that the series is on (default: what the '
+                      f'build directory has, or ${BASE_VARIABLE}, or '
+                      f'{next(iter(BASES))})')
     if known:
         made.add_argument('subcommand', type=refuse, metavar='SUBCOMMAND',
                           nargs=None if subcommand_needed else '?',

@@ -10,13 +10,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[3]
-SERIES = REPO / 'patches' / 'qemu-10.0'
 EMULATOR_SERIES = REPO / 'patches' / 'emulator'
 
 
+# Which QEMU the series is on, if it is not this one
+BASE_VARIABLE = 'QMP_BASE'
+DEFAULT_BASE = '10.0'
+
+
 def build_dir() -> Path:
-    """The meson build directory: meson names it to its children."""
-    return Path(os.environ.get('QMP_BUILD_DIR', REPO / 'build')).resolve()
+    """
+    The meson build directory: meson names it to its children.
+
+    Each base has one of its own.
+    """
+    base = os.environ.get(BASE_VARIABLE, DEFAULT_BASE)
+    name = 'build' if base == DEFAULT_BASE else f'build-{base}'
+    return Path(os.environ.get('QMP_BUILD_DIR', REPO / name)).resolve()
 
 
 def cache_dir() -> Path:

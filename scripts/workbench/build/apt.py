@@ -102,6 +102,10 @@ KEYRING = (('Signed-By', '/usr/share/keyrings/debian-archive-keyring.gpg'),)
 DEBIAN = 'http://deb.debian.org/debian'
 
 
+# Debian's unstable suite, which has neither -updates nor -security
+ALONE = 'sid'
+
+
 @dataclass(frozen=True)
 class Host:
     """The distribution that this machine has."""
@@ -125,7 +129,7 @@ def derive(sources: list[Source], machine: Host, suite: str) -> list[Source]:
 
     Suites of Debian are taken from where a Debian machine has its own from.
     With a release's name come its -updates and -security if the machine has
-    its own; a suite such as bookworm-backports comes alone.
+    its own; sid, or a suite such as bookworm-backports, comes alone.
     """
     codename = machine.codename
     if machine.distribution != 'debian' and \
@@ -143,7 +147,7 @@ def derive(sources: list[Source], machine: Host, suite: str) -> list[Source]:
         machine.distribution == 'ubuntu' else 'main'
     found = [replace(source, suite=suite, components=components)
              for source in own[:1]]
-    if '-' not in suite:
+    if '-' not in suite and suite != ALONE:
         for part in ('-updates', '-security'):
             found += [replace(source, suite=suite + part,
                               components=components)

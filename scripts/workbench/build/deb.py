@@ -3,7 +3,8 @@
 
 from pathlib import Path
 
-from ..base.paths import SERIES, cache_dir, digest, made_whole
+from ..base.bases import FIRST
+from ..base.paths import cache_dir, digest, made_whole
 from ..base.steps import Bar, ninja_progress, step
 from . import chroot
 from .qemu import patches
@@ -18,7 +19,7 @@ BUILD = Path(__file__).with_name('deb-build')
 
 def source_package() -> Path:
     """The .dsc of Debian's qemu."""
-    source, = qemu_tarball().parent.glob('*.dsc')
+    source, = qemu_tarball(FIRST).parent.glob('*.dsc')
     return source
 
 
@@ -33,7 +34,7 @@ def build() -> list[Path]:
     """The packages, built if this content has not been built before."""
     source = source_package()
     root_tarball = _build_root(source)
-    series = patches()
+    series = patches(FIRST.series)
     target = cache_dir() / chroot.DIRECTORY / ('qemu-' + digest(
         [root_tarball.parent.name, source, SUFFIX, BUILD,
          *(part for patch in series for part in (patch.name, patch))]))
@@ -48,7 +49,7 @@ def build() -> list[Path]:
                 ['env', f'DEB_BUILD_PROFILES={PROFILES.replace(",", " ")}',
                  'sh', '-c', BUILD.read_text(), BUILD.name, SUFFIX,
                  *(patch.name for patch in series)],
-                mounts={source.parent: '/source', SERIES: '/patches',
+                mounts={source.parent: '/source', FIRST.series: '/patches',
                         ccache: '/ccache', scratch: '/output'},
                 log='deb-build', progress=ninja_progress)
 

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from ..base.bases import FIRST
 from ..base.paths import EMULATOR_SERIES, REPO, cache_dir, digest, made_whole
 from ..base.steps import Failure, step
 from . import qemu
@@ -48,7 +49,7 @@ def _build(target: Path) -> None:
         shutil.copy(DEVICES, source.path / 'configs' / 'devices' /
                     'x86_64-softmmu' / DEVICES.name)
         build = source.path / 'build-emulator'
-        qemu.configure(source.path, build, file=OPTIONS)
+        qemu.configure(source.path, build, file=OPTIONS, base=FIRST)
         qemu.compile_targets(source.path, build, BINARY,
                              title='Build QEMU for the emulated machine')
         shutil.copy(build / BINARY, scratch)
@@ -63,7 +64,7 @@ def binary() -> str:
                           'or let it name a qemu-system-x86_64')
         return other
     target = cache_dir() / 'emulator' / digest(
-        [qemu_tarball().name, compiler(), OPTIONS, DEVICES,
+        [qemu_tarball(FIRST).name, compiler(), OPTIONS, DEVICES,
          *patches(EMULATOR_SERIES)])
     if not target.is_dir():
         _build(target)

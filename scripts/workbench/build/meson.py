@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+from ..base import bases
 from ..base.paths import REPO, build_dir
 from ..base.steps import Failure, run
 
@@ -25,5 +26,6 @@ def build(*targets: str) -> None:
     _call(BUILD, 'prepare')
     if not (build_dir() / 'build.ninja').exists():
         run('Set up the build directory',
-            ['/usr/bin/meson', 'setup', build_dir(), REPO], log='meson-setup')
+            ['/usr/bin/meson', 'setup', build_dir(), REPO,
+             f'-Dqemu_base={bases.current().version}'], log='meson-setup')
     _call('ninja', '--quiet', '-C', build_dir(), *targets)

@@ -8,17 +8,19 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from ..base.paths import REPO, SERIES, build_dir, cache_dir, digest
+from ..base import bases
+from ..base.bases import Base
+from ..base.paths import (EMULATOR_SERIES, REPO, build_dir, cache_dir,
+                          digest)
 from ..base.steps import Bar, Failure, ninja_progress, run, run_logged, step
 from .ccache import environment
-from .sources import QEMU_SERIES, qemu_tarball
+from .sources import qemu_tarball
 
 # How QEMU is configured: as it is used, and for the builds with instruments
 OPTIONS = REPO / 'configs' / 'qemu.options'
 SMALL_OPTIONS = REPO / 'configs' / 'qemu-small.options'
 EXISTING_TESTS = REPO / 'configs' / 'qemu.tests'
 BASE_TAG = 'qemu-base'
-BASE_VERSION = SERIES / 'BASE'      # what the series was exported against
 
 # The base commit is the same whoever makes it, and whenever
 BASE_IDENTITY = {
@@ -30,7 +32,8 @@ BASE_IDENTITY = {
 
 def patches(directory: Path | None = None) -> list[Path]:
     """The series, in order, or that in another directory."""
-    return sorted(path for path in (directory or SERIES).glob('*.patch')
+    directory = directory or bases.current().series
+    return sorted(path for path in directory.glob('*.patch')
                   if not path.name.startswith('0000-'))
 
 
@@ -71,7 +74,7 @@ def remember_source(path: str) -> None:
     """What source() is to say from now on; '' for Debian's QEMU."""
     file = build_dir() / 'qemu-source'
     if path:
-        check_version(Path(path))
+        check_version(Path(path), bases.current())
         file.write_text(str(Path(path).resolve()))
     else:
         file.unlink(missing_ok=True)
@@ -98,15 +101,21 @@ def content(tree: Path) -> str:
 
 
 class Tree:
-    """A git tree of QEMU 10.0.x whose commits on the base are the series."""
+    """A git tree of QEMU whose commits on the base are the series."""
 
     def __init__(self, path: Path, source: Path | None = None,
-                 series: Path | None = None) -> None:
+                 series: Path | None = None, base: Base | None = None
+                 ) -> None:
         """`source` is a QEMU tree of the user's own to begin from."""
         self.path = path
-        self.series = series or SERIES
+        # The emulated machine is the same for all bases
+        self.base = base or (bases.FIRST if series == EMULATOR_SERIES else
+                             bases.current())
+        self.series = series or self.base.series
         self.source = source.resolve() if source else None
         self.state_file = path / '.git' / 'series-state'
+        # Names the patches of the first base that were carried to it
+        self.carried_file = path / '.git' / 'series-carried'
 
     def version(self) -> str:
         return (self.path / 'VERSION').read_text().strip()
@@ -114,7 +123,7 @@ class Tree:
     def _base_name(self) -> str:
         if self.source:
             return f'{self.source}@{digest([content(self.source)])}'
-        return qemu_tarball().name
+        return qemu_tarball(self.base).name
 
     def _series_name(self) -> str:
         return digest([part for patch in patches(self.series)
@@ -138,7 +147,7 @@ class Tree:
 
     def _unpack(self, scratch: Path, bar: Bar) -> None:
         if self.source:
-            check_version(self.source)
+            check_version(self.source, self.base)
             if (self.source / '.git').exists():
                 unpack = ['git', 'archive', '--format=tar',
                           with_changes(self.source)]
@@ -154,10 +163,10 @@ class Tree:
         else:
             # The sources of firmware are most of the tarball
             run_logged(['tar', '--extract', '--no-same-owner', '--file',
-                        qemu_tarball(), '--strip-components=1',
+                        qemu_tarball(self.base), '--strip-components=1',
                         '--exclude=*/roms/*', '--directory', scratch], bar,
                        log='qemu-unpack')
-            check_version(scratch)
+            check_version(scratch, self.base)
 
     def _subprojects(self, scratch: Path) -> None:
         """What QEMU's build would download, as it is in no git tree: from the
@@ -176,8 +185,8 @@ class Tree:
             # Some of them Debian has not either, and does not need
             subprocess.run(
                 ['tar', '--extract', '--no-same-owner', '--file',
-                 qemu_tarball(), '--strip-components=1', '--directory',
-                 scratch, '--wildcards',
+                 qemu_tarball(self.base), '--strip-components=1',
+                 '--directory', scratch, '--wildcards',
                  *(f'*/subprojects/{path.name}/*' for path in missing)],
                 capture_output=True, check=False)
 
@@ -191,8 +200,9 @@ class Tree:
 
     def _placeholders(self, scratch: Path) -> None:
         """
-        Debian's tarball comes without firmware, but QEMU's build unpacks
-        some of it if it finds bzip2: give it empty ones.
+        Debian's tarball comes without firmware and device trees, but QEMU's
+        build unpacks some of it if it finds bzip2, and looks for the others:
+        give it empty ones.
         """
         text = (scratch / 'pc-bios' / 'meson.build').read_text()
         excluded = ['/build*/']
@@ -202,6 +212,10 @@ class Tree:
                 archive.write_bytes(bytes.fromhex(
                     '425a683917724538509000000000'))
                 excluded.append(f'/pc-bios/{archive.name}')
+        for source in sorted((scratch / 'pc-bios' / 'dtb').glob('*.dts')):
+            if not source.with_suffix('.dtb').exists():
+                source.with_suffix('.dtb').touch()
+                excluded.append(f'/pc-bios/dtb/{source.stem}.dtb')
         (scratch / '.git' / 'info' / 'exclude').write_text(
             '\n'.join(excluded) + '\n')
 
@@ -231,7 +245,7 @@ class Tree:
         self._unpack(scratch, bar)
         self._commit_base(scratch)
         self._placeholders(scratch)
-        making = Tree(scratch, self.source, self.series)
+        making = Tree(scratch, self.source, self.series, self.base)
         making.am(bar, series)
         making.remember()
         shutil.rmtree(self.path, ignore_errors=True)
@@ -245,8 +259,9 @@ class Tree:
         is used as it is, and never thrown away.
         """
         if not self.state_file.exists():
-            step(f'Apply {len(patches())} patches to QEMU {QEMU_SERIES}.x',
-                 lambda bar: self.create(bar, patches()))
+            step(f'Apply {len(patches(self.series))} patches to QEMU '
+                 f'{self.base.version}.x',
+                 lambda bar: self.create(bar, patches(self.series)))
             return
         state = json.loads(self.state_file.read_text())
         same_base = state['base'] == self._base_name()
@@ -262,33 +277,35 @@ class Tree:
         def again(bar: Bar) -> None:
             if same_base:
                 git(self.path, 'reset', '--quiet', '--hard', BASE_TAG)
-                self.am(bar, patches())
+                self.am(bar, patches(self.series))
                 self.remember()
             else:
-                self.create(bar, patches())
+                self.create(bar, patches(self.series))
 
         step('Apply the series again, it has changed', again)
 
 
-def check_version(tree: Path) -> None:
-    """Failure unless `tree` holds QEMU 10.0.x."""
+def check_version(tree: Path, base: Base) -> None:
+    """Failure unless `tree` holds QEMU 10.0.x, or what the base is."""
     try:
         version = (tree / 'VERSION').read_text().strip()
     except OSError:
         raise Failure(f'{tree} is not a QEMU source tree: it has no VERSION '
                       'file') from None
-    if not version.startswith(f'{QEMU_SERIES}.'):
+    if not version.startswith(f'{base.version}.'):
         raise Failure(f'{tree} is QEMU {version}, and the series is for '
-                      f'{QEMU_SERIES}.x: use a {QEMU_SERIES}.x tree')
+                      f'{base.version}.x: use a {base.version}.x tree')
 
 
-def options(file: Path = OPTIONS) -> list[str]:
+def options(file: Path = OPTIONS, base: Base | None = None) -> list[str]:
+    """Options of configure, without those that the base does not have."""
+    without = base.without if base else ()
     return [line for line in file.read_text().splitlines()
-            if line and not line.startswith('#')]
+            if line and not line.startswith('#') and line not in without]
 
 
 def configure(tree: Path, build: Path, *extra: str, file: Path = OPTIONS,
-              compiler: str = 'gcc') -> None:
+              compiler: str = 'gcc', base: Base | None = None) -> None:
     """Configure QEMU in `build` unless that is done, and done the same way."""
     wanted = digest([file, str(tree), *extra, compiler])
     stamp = build / 'configured'
@@ -298,8 +315,8 @@ def configure(tree: Path, build: Path, *extra: str, file: Path = OPTIONS,
     build.mkdir(parents=True)
     run('Configure QEMU', [tree / 'configure', '--python=/usr/bin/python3',
                            f'--cc=ccache {compiler}',
-                           f'--host-cc=ccache {compiler}', *options(file),
-                           *extra],
+                           f'--host-cc=ccache {compiler}',
+                           *options(file, base or bases.current()), *extra],
         cwd=build, log=f'{build.name}-configure', env=environment(tree))
     link_firmware(build)
     stamp.write_text(wanted)

@@ -7,14 +7,17 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base import explained
-from ..base.paths import (EMULATOR_SERIES, REPO, SERIES, build_dir, cache_dir,
-                          digest, write_whole)
+from ..base import bases, explained
+from ..base.bases import BASES, FIRST
+from ..base.paths import (EMULATOR_SERIES, REPO, build_dir, cache_dir, digest,
+                          write_whole)
 from ..base.steps import Bar, Failure, run, step
 from . import qemu
-from .qemu import BASE_TAG, BASE_VERSION, Tree, patches
+from .carried import tree_name
+from .qemu import BASE_TAG, Tree, patches
 
 EXPLAINED = REPO / 'configs' / 'checkpatch-explained.txt'
+DIFFERENCES = REPO / 'configs' / 'series-differences.txt'
 # What the cover letter says; its name is not that of a patch, which git am
 # would take it for
 COVER_TEXT = REPO / 'patches' / 'cover-letter.txt'
@@ -79,7 +82,7 @@ def export(tree: Tree, target: Path) -> list[Path]:
         file.write_bytes(normalize(file.read_bytes().decode('utf-8',
                                                             'surrogateescape')
                                    ).encode('utf-8', 'surrogateescape'))
-    if tree.series == SERIES:
+    if tree.series == tree.base.series:
         export_cover(tree, target)
     return files
 
@@ -95,8 +98,10 @@ def write_export(tree: Tree) -> int:
         tree.series.mkdir(parents=True, exist_ok=True)
         for file in Path(directory).iterdir():
             (tree.series / file.name).write_bytes(file.read_bytes())
-    if tree.series == SERIES:
-        BASE_VERSION.write_text(tree.version() + '\n')
+    if tree.series == tree.base.series:
+        tree.base.exported.write_text(tree.version() + '\n')
+        if tree.carried_file.exists():
+            tree.base.carried.write_bytes(tree.carried_file.read_bytes())
     tree.remember()
     return len(files)
 
@@ -108,7 +113,7 @@ def check_places(tree: Tree) -> None:
     Only asked of the version that the series was exported against: a later
     10.0.x moves lines.
     """
-    if tree.version() != BASE_VERSION.read_text().strip():
+    if tree.version() != tree.base.exported.read_text().strip():
         print(f'  QEMU {tree.version()} is not the version against which the '
               'series was exported: offsets are accepted')
         return
@@ -138,7 +143,7 @@ def check_same(tree: Tree) -> None:
     On another version than the series was exported against, hunks may be in
     other lines.
     """
-    other = tree.version() != BASE_VERSION.read_text().strip()
+    other = tree.version() != tree.base.exported.read_text().strip()
     with tempfile.TemporaryDirectory(dir=build_dir()) as directory:
         export(tree, Path(directory))
         exported = {file.name: file.read_bytes()
@@ -188,12 +193,58 @@ def findings(tree: Tree, patch: Path) -> list[str]:
     return known.read_text().splitlines()
 
 
+def subject(patch: Path) -> str:
+    """What a patch is called in git."""
+    found = re.search(r'^Subject: \[PATCH\] (.*(?:\n .*)*)',
+                      patch.read_text(errors='replace'), flags=re.M)
+    return found[1].replace('\n', '') if found else ''
+
+
+def all_patches() -> list[Path]:
+    return [patch for directory in
+            [*(base.series for base in BASES.values()), EMULATOR_SERIES]
+            for patch in patches(directory)]
+
+
+def check_pairs() -> None:
+    """Failure if one base has a patch, and another one has not."""
+    titles = {base.version: [subject(patch) for patch in patches(base.series)]
+              for base in BASES.values()}
+    everything = dict.fromkeys(one for found in titles.values()
+                               for one in found)
+    known = {(version, title)
+             for version, title, _ in explained.read(DIFFERENCES)}
+    only = {(version, title) for title in everything
+            for version, found in titles.items()
+            if title in found and
+            any(title not in other for other in titles.values())}
+    wrong = [f"'{title}' is for QEMU {version} only" for version, title in
+             sorted(only - known)]
+    wrong += [f"'{title}' is not for QEMU {version} only any more"
+              for version, title in sorted(known - only)]
+    if wrong:
+        raise Failure(f'correct {DIFFERENCES.name}, or carry the patch: '
+                      f'{"; ".join(wrong)}')
+
+
+def check_carried() -> None:
+    """Failure if a change of the first base has not come to the others."""
+    now = tree_name(FIRST.series)
+    behind = [base.version for base in BASES.values() if base != FIRST and
+              base.carried.read_text().strip() != now]
+    if behind:
+        raise Failure(
+            f'the series for QEMU {FIRST.version} has changed since it was '
+            f'carried to that for {", ".join(behind)}: run scripts/series '
+            'carry --base, then export --base')
+
+
 def check_style(tree: Tree) -> None:
     """Failure if QEMU's checkpatch.pl finds what is not explained."""
     known = explanations()
     used: set[Explanation] = set()
     wrong = []
-    for patch in [*patches(), *patches(EMULATOR_SERIES)]:
+    for patch in all_patches():
         for line in findings(tree, patch):
             matching = [one for one in known if one.patch in patch.name and
                         one.finding in line]
@@ -208,16 +259,15 @@ def check_style(tree: Tree) -> None:
 
 def check_messages() -> None:
     """Failure for a patch without a sign-off or with a title too long."""
-    for patch in [*patches(), *patches(EMULATOR_SERIES)]:
+    for patch in all_patches():
         text = patch.read_text(errors='replace')
         if not re.search(r'^Signed-off-by: .+ <.+>$', text, flags=re.M):
             raise Failure(f'{patch.name} has no Signed-off-by: use git commit '
                           '-s')
-        subject = re.search(r'^Subject: \[PATCH\] (.*(?:\n .*)*)', text,
-                            flags=re.M)
-        if not subject or not re.match(r'[\w/.*-]+: ', subject[1]):
+        title = subject(patch)
+        if not re.match(r'[\w/.*-]+: ', title):
             raise Failure(f"{patch.name}: the subject is not 'subsystem: ...'")
-        if len(subject[1].replace('\n', '')) > 76:
+        if len(title) > 76:
             raise Failure(f'{patch.name}: the subject has more than 76 '
                           'characters')
 
@@ -233,12 +283,17 @@ def check_applied(tree: Tree) -> None:
 
 
 def check() -> None:
-    """All that can be said of the two series without building them."""
+    """All that can be said of the series without building them."""
+    own = bases.current()
     with tempfile.TemporaryDirectory(dir=build_dir()) as directory:
         tree = Tree(Path(directory) / 'emulator', series=EMULATOR_SERIES)
         check_applied(tree)
-        tree = Tree(Path(directory) / 'qemu', qemu.source())
-        check_applied(tree)
+        for base in BASES.values():
+            tree = Tree(Path(directory) / base.version,
+                        qemu.source() if base == own else None, base=base)
+            check_applied(tree)
+        step('Each base has the same patches', lambda bar: check_pairs())
+        step('Nothing is to be carried', lambda bar: check_carried())
         step('Subjects and sign-offs are right', lambda bar: check_messages())
         step('All findings of checkpatch.pl are explained',
              lambda bar: check_style(tree))

@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The sources that everything is built from, fetched and checked by apt."""
 
+import hashlib
 import lzma
+import os
 import re
 import shutil
 import tempfile
 from pathlib import Path
 
+from ..base import bases
+from ..base.bases import Base
 from ..base.paths import cache_dir, made_whole
 from ..base.steps import Bar, Failure, run_logged, step
 from .apt import Apt, VersionKey
 
 SUITE = 'trixie'        # Debian 13, which ships QEMU 10.0 LTS and Linux 6.12
-QEMU_SERIES = '10.0'
+# Names a directory with source tarballs that Debian may have no more
+VARIABLE = 'QMP_SOURCES'
 
 # Which kernels there are: Debian suite, and name of the package with its source
 KERNELS = {
@@ -49,16 +54,44 @@ def _best(found: list[str], pattern: str, what: str) -> str:
                   f'{", ".join(found) or "nothing"}')
 
 
-def _fetch_qemu(bar: Bar) -> None:
-    apt = Apt(SUITE)
+def _check(base: Base, tarball: Path) -> None:
+    if base.sha256 and \
+            hashlib.sha256(tarball.read_bytes()).hexdigest() != base.sha256:
+        raise Failure(f'{tarball} is not the one whose sha256 is '
+                      f'{base.sha256}: fetch it again')
+
+
+def _fetch_qemu(base: Base, bar: Bar) -> None:
+    apt = Apt(base.suite)
     apt.update(bar)
-    version = _best(apt.versions('qemu', source=True),
-                    rf'(\d+:)?{re.escape(QEMU_SERIES)}\.\d',
-                    f'QEMU {QEMU_SERIES}.x in {SUITE}')
+    wanted = base.only or f'{base.version}.x'
+    try:
+        version = _best(apt.versions('qemu', source=True),
+                        rf'(\d+:)?{re.escape(base.only)}-' if base.only else
+                        rf'(\d+:)?{re.escape(base.version)}\.\d',
+                        f'QEMU {wanted} in {base.suite}')
+    except Failure as failure:
+        raise Failure(f'{failure}; let {VARIABLE} name a directory with its '
+                      'tarball, or meson -Dqemu_source= a QEMU '
+                      f'{base.version}.x tree') from None
     name = 'qemu_' + re.sub(r'^\d+:|-[^-]*$', '', version)
     with made_whole(cache_dir() / _DIRECTORY / name) as scratch:
         apt.get(bar, 'source', '--download-only', f'qemu={version}',
                 cwd=scratch, log='fetch-qemu')
+        for tarball in scratch.glob('*.orig.tar.xz'):
+            _check(base, tarball)
+
+
+def _take_qemu(base: Base) -> bool:
+    """Copy the tarball from the directory that the environment names."""
+    name = f'qemu_{base.only}.orig.tar.xz'
+    source = Path(os.environ.get(VARIABLE, '')) / name
+    if not os.environ.get(VARIABLE) or not base.only or not source.exists():
+        return False
+    _check(base, source)
+    with made_whole(cache_dir() / _DIRECTORY / f'qemu_{base.only}') as scratch:
+        shutil.copy(source, scratch)
+    return True
 
 
 def _fetch_linux(kernel: str, bar: Bar) -> None:
@@ -111,15 +144,19 @@ def _fetch_guest(bar: Bar) -> None:
                 lzma.decompress(packed.read_bytes()))
 
 
-def qemu_tarball(update: bool = False) -> Path:
+def qemu_tarball(base: Base | None = None, update: bool = False) -> Path:
     """
     The upstream tarball inside Debian's qemu source package.
 
     It stays what it is while it is cached; `update` looks for a newer one.
     """
-    pattern = f'qemu_{QEMU_SERIES}.*/qemu_*.orig.tar.xz'
-    if update or not _cached(pattern):
-        step(f'Fetch QEMU {QEMU_SERIES}.x of Debian {SUITE}', _fetch_qemu)
+    base = base or bases.current()
+    pattern = f'qemu_{base.only or base.version + ".*"}/qemu_*.orig.tar.xz'
+    # There is nothing newer than the only one
+    if not _cached(pattern) or update and not base.only:
+        if not _take_qemu(base):
+            step(f'Fetch QEMU {base.only or base.version + ".x"} of Debian '
+                 f'{base.suite}', lambda bar: _fetch_qemu(base, bar))
     tarball = _cached(pattern)
     assert tarball
     return tarball

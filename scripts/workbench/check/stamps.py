@@ -29,6 +29,7 @@ from importlib.util import resolve_name
 from pathlib import Path
 
 from ..base import command
+from ..base.bases import FIRST
 from ..base.paths import REPO, build_dir, cache_dir, digest, write_whole
 from ..base.steps import Failure
 from ..build import deb, emulator_build, instrumented, packages, qemu
@@ -213,7 +214,7 @@ def emulated_machine(state: State) -> Iterator[Content]:
                            'scripts/workbench/machine/guest-init',
                            'configs/emulator.*', 'patches/emulator')
     yield os.environ.get(emulator_build.VARIABLE, '')
-    yield qemu_tarball().name
+    yield qemu_tarball(FIRST).name
 
 
 def guest_tests(state: State) -> Iterator[Content]:

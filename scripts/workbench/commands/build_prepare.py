@@ -10,6 +10,7 @@ Exit status: 0 only if all packages and sources are there.
 
 import shutil
 
+from ..base import bases
 from ..base.command import new_parser
 from ..base.paths import build_dir
 from ..base.steps import Failure
@@ -33,7 +34,8 @@ def body() -> int:
     options = parser.parse_args()
     check_disk()
     packages.install()
-    sources.qemu_tarball(options.update)
+    for base in dict.fromkeys((bases.FIRST, bases.current())):
+        sources.qemu_tarball(base, options.update)
     for name in sources.KERNELS:
         sources.linux_package(name, options.update)
     sources.ovmf_image(options.update)

@@ -9,9 +9,12 @@ apply   create the tree: QEMU, and one commit for each patch
 export  write the tree's commits to patches/; the same commits always give the
         same bytes
 check   check that the patches apply exactly, that their export is committed,
-        and that configs/checkpatch-explained.txt explains all findings of
-        QEMU's checkpatch.pl
+        that configs/checkpatch-explained.txt explains all findings of QEMU's
+        checkpatch.pl, that each base has the same patches, but for those of
+        configs/series-differences.txt, and that nothing is to be carried
 bisect  check that each prefix of the series builds and passes its tests
+carry   with --base: take what has changed in the series of QEMU 10.0 since the
+        last time to that of another QEMU, patch by patch; export it then
 
 Exit status: 0 only if the command succeeded.
 """
@@ -19,17 +22,26 @@ Exit status: 0 only if the command succeeded.
 from ..base.command import new_parser
 from ..base.paths import build_dir
 from ..base.steps import Failure
-from ..build import emulator_build, qemu, series
+from ..build import carried, emulator_build, qemu, series
 
 
 def body() -> int:
-    parser = new_parser(__doc__, example='scripts/series export')
+    parser = new_parser(__doc__, example='scripts/series carry --base 10.2')
     parser.add_argument('command',
-                        choices=('apply', 'export', 'check', 'bisect'))
+                        choices=('apply', 'export', 'check', 'bisect',
+                                 'carry'))
     parser.add_argument('--force', action='store_true',
                         help='apply: discard commits that are not exported')
     parser.add_argument('--emulator', action='store_true',
                         help="apply, export: the emulated machine's QEMU")
+    parser.add_argument('--since', metavar='COMMIT', default='',
+                        help='carry: both were the same in this commit of the '
+                        'project (default: when it was carried last)')
+    resuming = parser.add_mutually_exclusive_group()
+    resuming.add_argument('--continue', action='store_true', dest='resume',
+                          help='carry: go on, a conflict is resolved')
+    resuming.add_argument('--abort', action='store_true',
+                          help='carry: give up, and be as before')
     options = parser.parse_args()
     if options.emulator and options.command not in ('apply', 'export'):
         parser.error('--emulator goes with apply and export only: check looks '
@@ -43,6 +55,8 @@ def body() -> int:
         series.check()
     elif options.command == 'bisect':
         series.bisect()
+    elif options.command == 'carry':
+        carried.run(tree, options.since, options.resume, options.abort)
     else:
         if not tree.state_file.exists():
             raise Failure(f'{tree.path} does not exist: run scripts/series '

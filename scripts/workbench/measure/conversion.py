@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
+from ..base import bases
 from ..base.paths import REPO, build_dir, digest
 from ..base.steps import Bar, Failure, step
 from ..base.tables import TARGET_HEAD, Target, table
@@ -48,7 +49,7 @@ def build_unpatched() -> Path:
     last = [number for number, patch in enumerate(series)
             if LAST_OF_UNPATCHED in patch.name]
     if not last:
-        raise Failure(f'no patch in {qemu.SERIES} has {LAST_OF_UNPATCHED} in '
+        raise Failure(f'no patch in {bases.current().series} has {LAST_OF_UNPATCHED} in '
                       'its name')
     series = series[:last[0] + 1]
     tree = unpatched_tree()
