@@ -34,6 +34,8 @@ CHANGES = {
     # The series
     'patches/qemu-10.0/BASE': {'series', 'deb'},
     'configs/checkpatch-explained.txt': {'series'},
+    'configs/series-differences.txt': {'series'},
+    'patches/qemu-10.2/BASE': {'series'},
     'configs/qemu.options': {*ON_QEMU, *ON_KVM},
     'configs/qemu.tests': ON_QEMU,
     # Guests

@@ -239,12 +239,13 @@ def check_carried() -> None:
             'carry --base, then export --base')
 
 
-def check_style(tree: Tree) -> None:
-    """Failure if QEMU's checkpatch.pl finds what is not explained."""
+def check_style(trees: list[Tree]) -> None:
+    """Failure if their checkpatch.pl finds what is not explained."""
     known = explanations()
     used: set[Explanation] = set()
     wrong = []
-    for patch in all_patches():
+    for tree, patch in ((tree, patch) for tree in trees
+                        for patch in patches(tree.series)):
         for line in findings(tree, patch):
             matching = [one for one in known if one.patch in patch.name and
                         one.finding in line]
@@ -286,17 +287,17 @@ def check() -> None:
     """All that can be said of the series without building them."""
     own = bases.current()
     with tempfile.TemporaryDirectory(dir=build_dir()) as directory:
-        tree = Tree(Path(directory) / 'emulator', series=EMULATOR_SERIES)
-        check_applied(tree)
-        for base in BASES.values():
-            tree = Tree(Path(directory) / base.version,
+        trees = [Tree(Path(directory) / 'emulator', series=EMULATOR_SERIES),
+                 *(Tree(Path(directory) / base.version,
                         qemu.source() if base == own else None, base=base)
+                   for base in BASES.values())]
+        for tree in trees:
             check_applied(tree)
         step('Each base has the same patches', lambda bar: check_pairs())
         step('Nothing is to be carried', lambda bar: check_carried())
         step('Subjects and sign-offs are right', lambda bar: check_messages())
         step('All findings of checkpatch.pl are explained',
-             lambda bar: check_style(tree))
+             lambda bar: check_style(trees))
 
 
 def bisect() -> None:

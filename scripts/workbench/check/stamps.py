@@ -184,6 +184,8 @@ def qemu_docs(state: State) -> Iterator[Content]:
 
 def base(state: State) -> Iterator[Content]:
     yield qemu.git(state.tree.path, 'rev-parse', f'{qemu.BASE_TAG}^{{tree}}')
+    # Of the others there is one version, or it is this one
+    yield qemu_tarball(FIRST).name
 
 
 def debian_source(state: State) -> Iterator[Content]:
@@ -264,7 +266,8 @@ GUESTS = ('QEMU', "QEMU's Python", 'tests/guest', 'the emulated machine',
           'tests of guests')
 INPUTS: dict[str, tuple[str, ...]] = {
     'series': ('QEMU without the series', 'patches',
-               'configs/checkpatch-explained.txt'),
+               'configs/checkpatch-explained.txt',
+               'configs/series-differences.txt'),
     'qemu-unit': ('QEMU and its tests',),
     'qemu-qtest': ('QEMU and its tests',),
     'qemu-tsan': ('QEMU and its tests',),
@@ -291,7 +294,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
     'docs-host': (*GUESTS, 'commands for the host', 'Linux lts', 'Linux new'),
     'docs-kvm': (*GUESTS, 'commands for KVM', 'tests/avocado',
                  'docs/troubleshooting.rst', 'Linux lts'),
-    'deb': ("Debian's source package", 'patches', 'scripts/build deb',
+    'deb': ("Debian's source package", 'patches/qemu-10.0', 'scripts/build deb',
             'scripts/workbench/build/deb-build', 'scripts/check guest',
             "QEMU's Python", 'tests/guest', 'the emulated machine',
             'tests/avocado/guests.py', 'Linux lts'),
