@@ -14,7 +14,7 @@ from workbench.base.steps import Failure, counted_progress, ninja_progress
 from workbench.build import qemu, series
 from workbench.check import coverage, fuzzing, mutation
 from workbench.trace import replay
-from workbench.trace.trace import conversions
+from workbench.trace.trace import conversions, events
 
 try:
     from workbench.guest import guest
@@ -263,6 +263,17 @@ class Replays(unittest.TestCase):
         done = list(conversions(TRACE))
         self.assertEqual([(one.start, one.result) for one in done],
                          [(0x200000, -22), (0x100000, -95), (0x100000, 0)])
+
+    def test_timestamps(self):
+        """Those of QEMU 10.0, those of 10.2, none."""
+        found = list(events('7@0.5:this a 1\n'
+                            '1970-01-01T00:00:00.500000Z this a 1\n'
+                            'this a 1\n'
+                            '1970-01-01T00:00:00Z qemu: no event\n'))
+        self.assertEqual([one.thread for one in found], ['7', '', ''])
+        self.assertEqual([one.time for one in found], [0.5, 0.5, 0])
+        self.assertEqual({(one.name, one.field('a')) for one in found},
+                         {('this', 1)})
 
 
 if __name__ == '__main__':

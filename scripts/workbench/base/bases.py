@@ -16,7 +16,7 @@ class Base:
     """QEMU 10.0.x, for instance."""
     version: str                # '10.0'
     suite: str                  # of Debian, where its source is
-    # Options of configs/ that it does not have
+    # Options of configure, and tests, that are in configs/ and not in it
     without: tuple[str, ...] = ()
     # One version only, with the checksum of its tarball; else the newest one
     only: str = ''
@@ -43,7 +43,8 @@ BASES = {base.version: base for base in (
     # The upstream LTS, which Debian 13 has
     Base(DEFAULT_BASE, 'trixie'),
     # The first with TDX
-    Base('10.2', 'sid', without=('--enable-avx2', '--enable-avx512bw'),
+    Base('10.2', 'sid',
+         without=('--enable-avx2', '--enable-avx512bw', 'amd-iommu-test'),
          only='10.2.2+ds',
          sha256='be05230fe47a6937cd29f28f562932c8'
                 '125f9c93c2a82c625198f7a4aa601dfb'),

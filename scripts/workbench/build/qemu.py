@@ -298,7 +298,7 @@ def check_version(tree: Path, base: Base) -> None:
 
 
 def options(file: Path = OPTIONS, base: Base | None = None) -> list[str]:
-    """Options of configure, without those that the base does not have."""
+    """Lines of a file of configs/, without those that the base has not."""
     without = base.without if base else ()
     return [line for line in file.read_text().splitlines()
             if line and not line.startswith('#') and line not in without]
@@ -352,8 +352,7 @@ def series_tests(tree: Tree) -> list[str]:
 
 def existing_tests() -> list[str]:
     """Names of QEMU's own tests that the series could break."""
-    return [line for line in EXISTING_TESTS.read_text().splitlines()
-            if line and not line.startswith('#')]
+    return options(EXISTING_TESTS, bases.current())
 
 
 def targets(tree: Tree, build: Path) -> list[str]:

@@ -4,6 +4,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 # Enough for all that is here
 TRACE_EVENTS = ('kvm_memory_fault', 'kvm_memory_fault_give_up',
@@ -33,13 +34,19 @@ class Event:
 
 
 def events(text: str) -> Iterator[Event]:
-    """The events of a log, with timestamps (-msg timestamp=on) or without."""
+    """
+    The events of a log, with timestamps (-msg timestamp=on) or without.
+
+    QEMU 10.2 writes another kind of timestamp, and no thread.
+    """
     # The last line may be cut off
     for line in text[:text.rfind('\n') + 1].splitlines():
-        match = re.match(r'(?:(?:(\d+)@)?([\d.]+):)?(\w+) (.*)', line)
+        match = re.match(r'(?:(?:(\d+)@)?([\d.]+):|([\d-]+T[\d:.]+Z) )?'
+                         r'(\w+) (.*)', line)
         if match:
-            yield Event(match[1] or '', float(match[2] or 0), match[3],
-                        match[4])
+            seconds = datetime.fromisoformat(match[3]).timestamp() \
+                if match[3] else float(match[2] or 0)
+            yield Event(match[1] or '', seconds, match[4], match[5])
 
 
 class Layout:
