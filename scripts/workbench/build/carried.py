@@ -99,8 +99,10 @@ def _begin(tree: Tree, since: str) -> carry.Plan | None:
                                   patches(Path(directory) / 'old'),
                                   patches(FIRST.series), tree.path))
     tree.carried_file.write_text(f'{name}\n')
-    return carry.begin(tree.path, f'{REFS}/base', f'{REFS}/old',
-                       f'{REFS}/new', BASE_TAG)
+    return step(
+        f'Make the patches for QEMU {tree.base.version}',
+        lambda bar: carry.begin(tree.path, f'{REFS}/base', f'{REFS}/old',
+                                f'{REFS}/new', BASE_TAG, bar.draw))
 
 
 def run(tree: Tree, since: str, resume: bool, abort: bool) -> None:
@@ -115,7 +117,9 @@ def run(tree: Tree, since: str, resume: bool, abort: bool) -> None:
         tree.carried_file.unlink(missing_ok=True)
         return
     if resume:
-        plan: carry.Plan | None = carry.resume(tree.path)
+        plan: carry.Plan | None = step(
+            f'Make the patches for QEMU {tree.base.version}',
+            lambda bar: carry.resume(tree.path, bar.draw))
     else:
         tree.ensure()
         if not tree.is_clean():

@@ -13,6 +13,7 @@ and nothing need be recorded.  What conflicts is left in the work tree.
 import json
 import re
 import subprocess
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -226,9 +227,10 @@ def _conflict(repo: Path, plan: Plan, step: Step) -> Failure:
         'run scripts/series carry --continue (or --abort)')
 
 
-def go_on(repo: Path, plan: Plan) -> None:
+def go_on(repo: Path, plan: Plan, progress: Callable[[float], None]) -> None:
     """Make all patches that are left.  Failure at a conflict."""
     while plan.done < len(plan.steps):
+        progress(plan.done / len(plan.steps))
         step = plan.steps[plan.done]
         found = _candidates(repo, step, plan.head)
         best = min(found, key=lambda one: len(one.conflicts))
@@ -242,7 +244,8 @@ def go_on(repo: Path, plan: Plan) -> None:
     _file(repo).unlink(missing_ok=True)
 
 
-def resume(repo: Path) -> Plan:
+def resume(repo: Path, progress: Callable[[float], None] = lambda done: None
+           ) -> Plan:
     """Take what was resolved in the work tree, and go on."""
     plan = load(repo)
     if not plan or not plan.stopped:
@@ -265,7 +268,7 @@ def resume(repo: Path) -> Plan:
     plan.stopped = False
     _record(repo, plan, step, git(repo, 'write-tree').strip())
     save(repo, plan)
-    go_on(repo, plan)
+    go_on(repo, plan, progress)
     return plan
 
 
@@ -280,7 +283,8 @@ def abort(repo: Path) -> None:
     _file(repo).unlink()
 
 
-def begin(repo: Path, base: str, old: str, new: str, base_there: str) -> Plan:
+def begin(repo: Path, base: str, old: str, new: str, base_there: str,
+          progress: Callable[[float], None] = lambda done: None) -> Plan:
     """Carry to the branch that is checked out in `repo`."""
     if load(repo):
         raise Failure(f'{repo} is in the middle of this: run scripts/series '
@@ -289,5 +293,5 @@ def begin(repo: Path, base: str, old: str, new: str, base_there: str) -> Plan:
     plan = Plan(steps(by_subject(repo, base, old), by_subject(repo, base, new),
                       by_subject(repo, base_there, start)),
                 start, git(repo, 'rev-parse', base_there).strip())
-    go_on(repo, plan)
+    go_on(repo, plan, progress)
     return plan
