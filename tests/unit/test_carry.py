@@ -128,7 +128,8 @@ class Carry(Repo):
     def conflict(self):
         """Two patches in a row whose changes were resolved before."""
         self.new(('one', 5, 'ours'), ('two', 20, 'better'),
-                 ('gone', 30, 'ours'), ('three', 40, 'ours'), ('four', 41, 'x'))
+                 ('gone', 30, 'ours'), ('three', 40, 'ours'),
+                 ('four', 41, 'x'))
         with self.assertRaisesRegex(
                 Failure, "patch 3 of 5, 'two', conflicts in file: resolve"):
             self.carry()

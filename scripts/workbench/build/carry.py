@@ -98,8 +98,8 @@ def steps(old: dict[str, str], new: dict[str, str], there: dict[str, str]
 def change(repo: Path, commit: str) -> str:
     """What a commit does, wherever in the files that is."""
     text = git(repo, 'diff-tree', '-p', '--no-renames', commit)
-    return re.sub(r'^(index [0-9a-f]+\.\.[0-9a-f]+|@@ [^@]+ @@.*|[0-9a-f]{40}$)',
-                  '', text, flags=re.M)
+    return re.sub(r'^(index [0-9a-f]+\.\.[0-9a-f]+|@@ [^@]+ @@.*|'
+                  r'[0-9a-f]{40}$)', '', text, flags=re.M)
 
 
 def _tree(repo: Path, name: str) -> str:
