@@ -206,7 +206,8 @@ def _stop(repo: Path, plan: Plan, step: Step, best: Merge) -> bool:
     """Put a conflict into the work tree; False if git knew how it is
     resolved."""
     ours = _commit(repo, _tree(repo, best.ours), plan.head)
-    git(repo, 'checkout', '--quiet', '--detach', ours)
+    # What was resolved before this is in the commit already
+    git(repo, 'checkout', '--quiet', '--force', '--detach', ours)
     # Its status says that there are conflicts, which is known
     subprocess.run([*GIT, 'merge-recursive', _commit(repo, _tree(repo,
                                                                  best.base)),
@@ -244,12 +245,7 @@ def go_on(repo: Path, plan: Plan, progress: Callable[[float], None]) -> None:
     _file(repo).unlink(missing_ok=True)
 
 
-def resume(repo: Path, progress: Callable[[float], None] = lambda done: None
-           ) -> Plan:
-    """Take what was resolved in the work tree, and go on."""
-    plan = load(repo)
-    if not plan or not plan.stopped:
-        raise Failure(f'nothing is being carried to {repo}')
+def _take_resolved(repo: Path, plan: Plan) -> None:
     step = plan.steps[plan.done]
     if _unmerged(repo):
         raise _conflict(repo, plan, step)
@@ -268,6 +264,16 @@ def resume(repo: Path, progress: Callable[[float], None] = lambda done: None
     plan.stopped = False
     _record(repo, plan, step, git(repo, 'write-tree').strip())
     save(repo, plan)
+
+
+def resume(repo: Path, progress: Callable[[float], None] = lambda done: None
+           ) -> Plan:
+    """Take what was resolved in the work tree, and go on."""
+    plan = load(repo)
+    if not plan:
+        raise Failure(f'nothing is being carried to {repo}')
+    if plan.stopped:
+        _take_resolved(repo, plan)
     go_on(repo, plan, progress)
     return plan
 
