@@ -58,3 +58,7 @@ class Isolation(GuestTest):
 
 class SnpIsolation(Isolation):
     vm_type = 'sev-snp'
+
+
+class SnpCBitIsolation(Isolation):
+    vm_type = 'sev-snp-c-bit'

@@ -104,10 +104,13 @@ class State:
             if path.is_file():
                 yield path
             for top, directories, names in os.walk(path):
-                # Build directories and git's own are no sources
+                # Build directories and git's own are no sources.  A command
+                # may have made one before meson did, see .gitignore.
                 directories[:] = sorted(
                     name for name in directories
                     if name not in ('.git', '__pycache__') and
+                    not (Path(top) == self.repo and
+                         re.match(r'build(-|$)', name)) and
                     not (Path(top) / name / 'meson-info').exists())
                 yield from (Path(top) / name for name in sorted(names))
 

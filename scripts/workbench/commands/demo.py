@@ -43,7 +43,7 @@ def body() -> int:
     if options.emulate:
         command.append('--emulate')
     if options.type == 'sev-snp':
-        command += ['--append', 'kvm_amd.soft_snp=1']
+        command += ['--append', 'kvm_amd.soft_snp=2']
     status = subprocess.run(
         [*command, '--', *inside('python3', '-m', 'workbench.guest.demo',
                                  '--type', options.type)],

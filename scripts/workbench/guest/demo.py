@@ -14,7 +14,8 @@ from .guest import Guest, has_intent
 from .isolation import STEPS, Look, observe
 from .vm_types import VM_TYPES
 
-TYPES = [name for name, one in VM_TYPES.items() if one.private]
+# The words for them, and the types
+TYPES = {'sw-protected': 'sw-protected', 'sev-snp': 'sev-snp-c-bit'}
 
 
 def table(rows: list[list[str]]) -> str:
@@ -77,11 +78,12 @@ def check_exits(done: list[Conversion]) -> list[str]:
 
 def body() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--type', choices=TYPES, default=TYPES[0])
-    vm_type = parser.parse_args().type
+    parser.add_argument('--type', choices=TYPES, required=True)
+    word = parser.parse_args().type
+    vm_type = TYPES[word]
     if not VM_TYPES[vm_type].offered():
-        raise Failure(f'KVM of this machine offers no VM of type {vm_type}')
-    if not has_intent():
+        raise Failure(f'KVM of this machine offers no VM of type {word}')
+    if not VM_TYPES[vm_type].has_c_bit and not has_intent():
         raise Failure('the kernel of this machine cannot provoke implicit '
                       'conversions, which need the test kernel: run '
                       'scripts/demo --emulate')
@@ -99,7 +101,7 @@ def body() -> int:
     done = list(conversions(trace))
     (build_dir() / 'logs' / 'demo.trace').write_text(trace)
     print('\nConversions that the guest caused:\n')
-    print(table(conversion_rows(done, vm_type == 'sev-snp')))
+    print(table(conversion_rows(done, word == 'sev-snp')))
     print("\nThe host looks for the guest's secrets, with QMP pmemsave and in "
           "all of QEMU's memory:\n")
     print(table(look_rows(looks)))
@@ -116,7 +118,7 @@ def body() -> int:
     if not wrong:
         print('Passed: the host sees the secrets in shared pages, and not '
               'those in private pages.')
-        if vm_type == 'sev-snp':
+        if word == 'sev-snp':
             print('The test kernel stands in for the CPU and its firmware: '
                   'nothing is encrypted.')
     sys.stdout.flush()
