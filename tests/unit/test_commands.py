@@ -109,6 +109,7 @@ class Renamed(unittest.TestCase):
             directories[:] = [
                 name for name in directories
                 if name not in ('.git', 'patches', '__pycache__') and
+                not name.startswith('build-') and
                 not Path(directory, name, 'meson-info').exists()]
             for path in (Path(directory, name) for name in files):
                 seen += 1

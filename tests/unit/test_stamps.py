@@ -17,7 +17,7 @@ from workbench.docs import doccommands
 from workbench.guest import groups, runner
 
 ON_QEMU = {'qemu-unit', 'qemu-qtest', 'qemu-tsan', 'coverage', 'fuzz',
-           'workbench', 'docs'}
+           'replay', 'workbench', 'docs'}
 ON_LTS = {'avocado-lts', 'avocado-snp-lts', 'avocado-snp-c-bit-lts',
           'docs-host', 'docs-kvm'}
 ON_NEW = {'avocado-new', 'avocado-snp-new', 'avocado-snp-c-bit-new',
@@ -71,11 +71,13 @@ CHANGES = {
     'tests/avocado/cancelled.txt': ON_KVM,
     'tests/avocado/groups.txt': ON_KVM,
     'tests/fuzz/corpus/new': {'fuzz'},
+    'tests/replay/new.replay': {'replay'},
     'tests/unit/test_plot.py': set(),
     'tests/deb/test_deb.py': {'deb'},
     # Scripts, and what they import
     'scripts/series': {'series'},
-    'scripts/check': ALL - {'series', 'machine', 'emulator', 'shellcheck'},
+    'scripts/check': ALL - {'series', 'machine', 'emulator', 'shellcheck',
+                            'replay'},
     'scripts/with-kvm': {*ON_KVM, *ON_EMULATOR},
     'scripts/demo': {'docs-host'},
     'scripts/build': {'docs-host', 'deb'},
@@ -93,10 +95,11 @@ CHANGES = {
     f'{WORKBENCH}/commands/demo.py': {'docs-host'},
     f'{WORKBENCH}/commands/build_deb.py': {'deb'},
     f'{WORKBENCH}/commands/trace_plot.py': {'docs-host'},
+    f'{WORKBENCH}/commands/trace_replay.py': {'docs-host', 'replay'},
     f'{WORKBENCH}/commands/measure_dma.py': set(),
     f'{WORKBENCH}/machine/guest-init': {*ON_KVM, *ON_EMULATOR, 'shellcheck'},
     f'{WORKBENCH}/machine/emulator.py': {*ON_KVM, *ON_EMULATOR},
-    f'{WORKBENCH}/trace/trace.py': {*ON_KVM, 'deb', 'emulator'},
+    f'{WORKBENCH}/trace/trace.py': {*ON_KVM, 'deb', 'emulator', 'replay'},
     f'{WORKBENCH}/trace/plot.py': {'docs-host'},
     f'{WORKBENCH}/guest/runner.py': {*ON_KVM, 'deb'},
     f'{WORKBENCH}/guest/demo.py': {'docs-host'},

@@ -274,6 +274,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
     'qemu-unit': ('QEMU and its tests',),
     'qemu-qtest': ('QEMU and its tests',),
     'qemu-tsan': ('QEMU and its tests',),
+    'replay': ('QEMU and its tests', 'tests/replay'),
     'qemu-docs': ("QEMU's documentation",),
     'coverage': ('QEMU and its tests',),
     'fuzz': ('QEMU and its tests', 'tests/fuzz'),
