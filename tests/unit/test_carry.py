@@ -135,6 +135,21 @@ class Carry(Repo):
             self.carry()
         self.assertIn('<<<<<<<', (self.repo / 'file').read_text())
 
+    def test_conflict_in_more_files(self):
+        """What was resolved in the patch is there, in all of its files."""
+        for base, name, line, other in (
+                ('base', 'old', 'ours', 'ours'),
+                ('base-there', 'series', 'ours there', 'there'),
+                ('base', 'new', 'better', 'ours, better')):
+            self.git('checkout', '--quiet', '-B', name, base)
+            (self.repo / 'other').write_text(f'{other}\n')
+            self.write([line if number == 20 else text
+                        for number, text in enumerate(LINES)])
+            self.git('commit', '--quiet', '--message=two')
+        self.git('checkout', '--quiet', 'series')
+        with self.assertRaisesRegex(Failure, 'conflicts in file, other: '):
+            self.carry()
+
     def test_conflict(self):
         self.conflict()
         with self.assertRaisesRegex(Failure, 'middle of this'):

@@ -127,8 +127,8 @@ def merge(repo: Path, base: str, ours: str, theirs: str) -> Merge:
 
 
 def _candidates(repo: Path, step: Step, head: str) -> list[Merge]:
-    """Ways to make a patch on top of `head`; the first that is clean is right,
-    and is the last here."""
+    """Ways to make a patch on top of `head`; one that is clean is right, and is
+    the last here."""
     if not step.there:
         return [merge(repo, f'{step.new}^', head, step.new)]
     pick = merge(repo, f'{step.there}^', head, step.there)
@@ -143,8 +143,9 @@ def _candidates(repo: Path, step: Step, head: str) -> list[Merge]:
             found.append(merge(repo, base, pick.tree, step.new))
             if not found[-1].conflicts:
                 return found
-    found.append(merge(repo, f'{step.new}^', head, step.new))
-    return found
+    # That may conflict less, but has nothing of what was resolved in the patch
+    # that is there
+    return found or [merge(repo, f'{step.new}^', head, step.new)]
 
 
 def _message(repo: Path, plan: Plan, step: Step) -> str:
