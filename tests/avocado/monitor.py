@@ -94,9 +94,7 @@ class Monitor(GuestTest):
         self.log.info('%d rounds of queries, %d conversions', queries, before)
 
         # All that was converted is shared in the end, and nothing failed
-        look = guest.wait_for_line(
-            r'# step look gpa=0x([0-9a-f]+) size=0x([0-9a-f]+)')
-        start, size = int(look[1], 16), int(look[2], 16)
+        start, size = guest.wait_for_look()
         [found] = guest.cmd('query-private-memory-ranges', start=start,
                             size=size)['ranges']
         self.assertEqual((found['gpa'], found['size'], found['private']),

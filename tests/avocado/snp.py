@@ -195,22 +195,22 @@ class State(SnpTest):
         self.check_report(guest.finish())
         self.assertEqual(guest.exitcode(), 0, guest.get_log())
 
-    def test_terminate(self):
-        """The guest asks for its end: it has panicked, says QEMU."""
+    def terminated(self, end: str) -> str:
+        """QEMU's log, of a guest that asks for its end: it has panicked."""
         guest = self.guest('snp', arguments=('-action', 'panic=exit-failure'),
-                           parameters={'end': 'terminate'})
+                           parameters={'end': end})
         guest.launch()
         self.check_report(guest.finish())
         self.assertEqual(guest.exitcode(), TERMINATED, guest.get_log())
+        return guest.get_log()
+
+    def test_terminate(self):
+        """By the MSR: QEMU sees the reason."""
         self.assertIn('SEV guest asked for termination: reason code set 0x0, '
-                      'reason code 0x42', guest.get_log())
+                      'reason code 0x42', self.terminated('terminate'))
 
     def test_terminate_by_page(self):
         """The reason is in the page then, where QEMU does not see it."""
-        guest = self.guest('snp', arguments=('-action', 'panic=exit-failure'),
-                           parameters={'end': 'terminate-by-page'})
-        guest.launch()
-        self.check_report(guest.finish())
-        self.assertEqual(guest.exitcode(), TERMINATED, guest.get_log())
-        self.assertIn('SEV guest asked for termination', guest.get_log())
-        self.assertNotIn('reason code', guest.get_log())
+        log = self.terminated('terminate-by-page')
+        self.assertIn('SEV guest asked for termination', log)
+        self.assertNotIn('reason code', log)

@@ -28,9 +28,7 @@ class Storm(GuestTest):
         guest = self.guest('storm', cpus=CPUS, trace=False,
                            parameters={'conversions': conversions})
         guest.launch()
-        look = guest.wait_for_line(
-            r'# step look gpa=0x([0-9a-f]+) size=0x([0-9a-f]+)', limit=LIMIT)
-        start, size = int(look[1], 16), int(look[2], 16)
+        start, size = guest.wait_for_look(LIMIT)
         words = struct.unpack(f'<{size // 8}Q',
                               guest.physical_memory(start, size))
         self.assertEqual([hex(word) for number, word in enumerate(words)

@@ -129,6 +129,13 @@ class Guest(ConsoleMachine):
         self.wait()
         return Report(self.serial())
 
+    def wait_for_look(self, limit: float = 60) -> tuple[int, int]:
+        """Wait until the payload lets the host look at memory; returns address
+        and size."""
+        look = self.wait_for_line(
+            r'# step look gpa=0x([0-9a-f]+) size=0x([0-9a-f]+)', limit=limit)
+        return int(look[1], 16), int(look[2], 16)
+
     def host_memory(self) -> Iterator[bytes]:
         """All that is mapped in QEMU and as large as the guest's RAM, or
         larger: what anyone on the host could find."""
