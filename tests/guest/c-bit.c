@@ -21,15 +21,10 @@ static uint64_t pattern(uint64_t gpa, unsigned round, bool is_private)
     return (gpa << 16 | round << 1 | is_private) * 0x9e3779b97f4a7c15ULL;
 }
 
-static uint64_t address(uint64_t gpa, bool is_private)
-{
-    return is_private ? gpa : shared_address(gpa);
-}
-
 /* Private memory never comes back; whether shared memory does is up to QEMU */
 static bool may_be_seen(uint64_t gpa, unsigned round, bool is_private)
 {
-    uint64_t word = gpa_read64(address(gpa, is_private));
+    uint64_t word = gpa_read64(address_as(gpa, is_private));
     bool found = word == new_word(is_private);
 
     while (!is_private && !found && round--) {
@@ -45,7 +40,7 @@ static bool may_be_seen(uint64_t gpa, unsigned round, bool is_private)
  */
 static bool convert_page(uint64_t gpa, unsigned round, bool to_private)
 {
-    uint64_t here = address(gpa, to_private);
+    uint64_t here = address_as(gpa, to_private);
     uint64_t word = pattern(gpa, round, to_private);
 
     if (round % 2 == 0 && !may_be_seen(gpa, round, to_private)) {
@@ -65,7 +60,7 @@ static unsigned convert_all(unsigned round, bool to_private, uint64_t first,
         wrong += !convert_page(gpa, round, to_private);
     }
     for (uint64_t gpa = base + first; gpa < base + size; gpa += step) {
-        wrong += gpa_read64(address(gpa, to_private)) !=
+        wrong += gpa_read64(address_as(gpa, to_private)) !=
                  pattern(gpa, round, to_private);
     }
     return wrong;
@@ -75,7 +70,7 @@ static unsigned convert_all(unsigned round, bool to_private, uint64_t first,
 static void check_explicit(bool to_private)
 {
     const char *name = to_private ? "private" : "shared";
-    uint64_t here = address(base, to_private);
+    uint64_t here = address_as(base, to_private);
 
     tap_is(convert(base, size, to_private), 0, "asked to be %s", name);
     gpa_write64(here, 1);

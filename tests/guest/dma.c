@@ -155,8 +155,7 @@ int main(void)
 
     base = param_u64("base", 16 * MIB);
     assert(memory_is_usable(base, PAGES * PAGE_SIZE));
-    /* SEV-SNP: all memory is private at first */
-    assert(!snp_present() || !convert(base, PAGES * PAGE_SIZE, false));
+    let_devices_reach(base, PAGES * PAGE_SIZE);
     if (!edu_init()) {
         return tap_skip_all("no edu device");
     }

@@ -56,15 +56,9 @@ static char secret_char(uint64_t gpa, const char *step, unsigned i)
     return i < name ? step[i] : ' ';
 }
 
-/* Where a page is accessed in a state: with a C-bit, each has an address */
-static uint64_t address(uint64_t gpa, bool is_private)
-{
-    return is_private ? gpa : shared_address(gpa);
-}
-
 static void write_secret(uint64_t gpa, bool is_private, const char *step)
 {
-    uint64_t here = address(gpa, is_private);
+    uint64_t here = address_as(gpa, is_private);
     unsigned i;
 
     for (i = 0; i < PAGE_SIZE; i++) {
@@ -74,7 +68,7 @@ static void write_secret(uint64_t gpa, bool is_private, const char *step)
 
 static bool has_secret(uint64_t gpa, bool is_private, const char *step)
 {
-    uint64_t here = address(gpa, is_private);
+    uint64_t here = address_as(gpa, is_private);
     unsigned i;
 
     for (i = 0; i < PAGE_SIZE; i++) {
@@ -105,7 +99,7 @@ static long convert_implicitly(uint64_t gpa, bool to_private)
     long ret;
 
     if (c_bit()) {
-        gpa_read8(address(gpa, to_private));
+        gpa_read8(address_as(gpa, to_private));
         return 0;
     }
     ret = forget_mapping(gpa, PAGE_SIZE, !to_private);
@@ -133,7 +127,7 @@ static void test_page(uint64_t gpa, long (*convert_page)(uint64_t, bool),
 
     tap_is(convert_page(gpa, false), 0, "%s: conversion", shared_again);
     /* Whether it is zero is up to QEMU's discard policy */
-    tap_ok(page_is_zero(address(gpa, false)) || has_secret(gpa, false, shared),
+    tap_ok(page_is_zero(shared_address(gpa)) || has_secret(gpa, false, shared),
            "%s: no private secret", shared_again);
     write_and_let_host_look(gpa, false, shared_again);
 }

@@ -7,9 +7,6 @@
 #include "guest.h"
 #include "entry.h"
 
-#define PTE_TABLE 0x03          /* present, writable */
-#define PTE_LARGE 0x83          /* present, writable, 2 MiB */
-
 static uint64_t window[512] __attribute__((aligned(PAGE_SIZE)));
 
 _Static_assert(SHARED_WINDOW == MAPPED_GIB * GIB, "after what is mapped");

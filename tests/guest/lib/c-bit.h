@@ -7,6 +7,7 @@
 #ifndef GUEST_C_BIT_H
 #define GUEST_C_BIT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /**
@@ -30,5 +31,11 @@ uint64_t c_bit(void);
  * Returns: what gpa_read64() and the like take instead; @gpa without a C-bit.
  */
 uint64_t shared_address(uint64_t gpa);
+
+/* address_as: where memory is accessed that is private, or shared */
+static inline uint64_t address_as(uint64_t gpa, bool is_private)
+{
+    return is_private ? gpa : shared_address(gpa);
+}
 
 #endif /* GUEST_C_BIT_H */

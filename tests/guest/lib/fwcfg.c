@@ -120,7 +120,7 @@ bool fwcfg_write_file(const char *name, const void *buf, uint32_t size)
         size > sizeof(dma.data)) {
         return false;
     }
-    assert(!snp_present() || !convert((uintptr_t)&dma, sizeof(dma), false));
+    let_devices_reach((uintptr_t)&dma, sizeof(dma));
     memcpy((void *)dma.data, buf, size);
     dma.size = __builtin_bswap32(size);
     dma.address = __builtin_bswap64((uintptr_t)dma.data);

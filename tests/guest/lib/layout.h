@@ -25,6 +25,10 @@
 /* After it the first GiB is mapped again as shared, if the guest has a C-bit */
 #define SHARED_WINDOW 0x1000000000
 
+/* Page table entries: present, writable; and large, of 2 MiB or 1 GiB */
+#define PTE_TABLE 0x03
+#define PTE_LARGE 0x83
+
 #define MAX_CPUS 64
 #define STACK_SIZE 0x4000
 

@@ -74,3 +74,8 @@ bool page_was_private(uint64_t gpa)
     }
     return page_has(gpa, PROBE_STAMP);
 }
+
+void let_devices_reach(uint64_t gpa, uint64_t size)
+{
+    assert(!snp_present() || !convert(gpa, size, false));
+}

@@ -53,4 +53,14 @@ bool page_is_new(uint64_t gpa, bool is_private);
  */
 bool page_was_private(uint64_t gpa);
 
+/**
+ * let_devices_reach: make memory shared if it is private at first
+ *
+ * So it is in SEV-SNP guests. Panics if it cannot be converted.
+ *
+ * @gpa: guest-physical address, page-aligned
+ * @size: bytes, page-aligned
+ */
+void let_devices_reach(uint64_t gpa, uint64_t size);
+
 #endif /* GUEST_PAGE_H */

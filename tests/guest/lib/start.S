@@ -24,8 +24,6 @@
 #define CPUID_EBX_C_BIT 0x3f
 #define MSR_SEV_STATUS 0xc0010131
 #define SEV_STATUS_SEV 1
-#define PTE_TABLE 0x03          /* present, writable */
-#define PTE_LARGE 0x83          /* present, writable, 2 MiB or 1 GiB page */
 
 /*
  * The accessed bit is set in all descriptors: the CPU would set it by itself,
