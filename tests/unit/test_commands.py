@@ -13,7 +13,7 @@ from pathlib import Path
 from unittest import mock
 
 from workbench.base import command
-from workbench.base.paths import REPO
+from workbench.base.paths import REPO, is_build_dir
 from workbench.check.stamps import imported
 from workbench.docs.doccommands import check_options
 
@@ -109,8 +109,7 @@ class Renamed(unittest.TestCase):
             directories[:] = [
                 name for name in directories
                 if name not in ('.git', 'patches', '__pycache__') and
-                not name.startswith('build-') and
-                not Path(directory, name, 'meson-info').exists()]
+                not is_build_dir(Path(directory, name))]
             for path in (Path(directory, name) for name in files):
                 seen += 1
                 self.assertIsNone(pattern.search(path.read_text(

@@ -12,7 +12,7 @@ from unittest import mock
 from workbench.base.steps import Failure
 from workbench.build import emulator_build
 from workbench.guest import libvirt, linux_guest
-from workbench.machine import emulator, nested
+from workbench.machine import emulator, kvm, nested
 from workbench.machine.emulator import Machine
 
 
@@ -60,7 +60,7 @@ class Nested(unittest.TestCase):
             with mock.patch.object(nested, 'usable', return_value=usable):
                 self.assertIn(accelerator,
                               Machine(Path('/build')).processor()[1])
-                emulated = Machine(Path('/build'), append=[emulator.C_BIT])
+                emulated = Machine(Path('/build'), append=[kvm.SOFT_SNP_C_BIT])
                 self.assertIn('tcg', emulated.processor()[1])
                 self.assertIn('+sev', emulated.processor()[3])
 

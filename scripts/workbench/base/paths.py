@@ -3,6 +3,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -27,6 +28,16 @@ def build_dir() -> Path:
     base = os.environ.get(BASE_VARIABLE, DEFAULT_BASE)
     name = 'build' if base == DEFAULT_BASE else f'build-{base}'
     return Path(os.environ.get('QMP_BUILD_DIR', REPO / name)).resolve()
+
+
+def is_build_dir(directory: Path, repo: Path = REPO) -> bool:
+    """
+    Whether a directory is none of sources.  A command may have made one before
+    meson did, see .gitignore.
+    """
+    return (directory / 'meson-info').exists() or \
+        directory.parent == repo and \
+        bool(re.fullmatch('build(-.*)?', directory.name))
 
 
 def cache_dir() -> Path:

@@ -5,6 +5,7 @@ import hashlib
 import os
 import subprocess
 import tempfile
+from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
 
@@ -84,6 +85,12 @@ def _commits(bar: Bar, scratch: Path, old: list[Path], new: list[Path],
         f'refs/tags/{BASE_TAG}:{REFS}/base')
 
 
+def _make(tree: Tree, body: Callable[[Callable[[float], None]], carry.Plan]
+          ) -> carry.Plan:
+    return step(f'Make the patches for QEMU {tree.base.version}',
+                lambda bar: body(bar.draw))
+
+
 def _begin(tree: Tree, since: str) -> carry.Plan | None:
     name = tree_name(FIRST.series)
     old = _since(tree.base, since)
@@ -99,10 +106,9 @@ def _begin(tree: Tree, since: str) -> carry.Plan | None:
                                   patches(Path(directory) / 'old'),
                                   patches(FIRST.series), tree.path))
     tree.carried_file.write_text(f'{name}\n')
-    return step(
-        f'Make the patches for QEMU {tree.base.version}',
-        lambda bar: carry.begin(tree.path, f'{REFS}/base', f'{REFS}/old',
-                                f'{REFS}/new', BASE_TAG, bar.draw))
+    return _make(tree, lambda progress: carry.begin(
+        tree.path, f'{REFS}/base', f'{REFS}/old', f'{REFS}/new', BASE_TAG,
+        progress))
 
 
 def run(tree: Tree, since: str, resume: bool, abort: bool) -> None:
@@ -117,9 +123,8 @@ def run(tree: Tree, since: str, resume: bool, abort: bool) -> None:
         tree.carried_file.unlink(missing_ok=True)
         return
     if resume:
-        plan: carry.Plan | None = step(
-            f'Make the patches for QEMU {tree.base.version}',
-            lambda bar: carry.resume(tree.path, bar.draw))
+        plan: carry.Plan | None = _make(
+            tree, lambda progress: carry.resume(tree.path, progress))
     else:
         tree.ensure()
         if not tree.is_clean():

@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..base.paths import REPO, cache_dir, digest, made_whole
@@ -28,6 +30,25 @@ def _files(directory: Path, kernel: str, suffix: str) -> list[Path]:
             *sorted((directory / kernel).glob(f'*.{suffix}'))]
 
 
+@contextmanager
+def unpacked(package: Path, place: Path, bar: Bar,
+             *only: str) -> Iterator[Path]:
+    """The source in Debian's package, or what matches these patterns of tar,
+    in a scratch directory of `place`."""
+    with tempfile.TemporaryDirectory(dir=place,
+                                     prefix='.building-') as directory:
+        tree = Path(directory) / 'linux'
+        tree.mkdir()
+        run_logged(['dpkg-deb', '--extract', package, directory], bar,
+                   log='kernel-extract')
+        tarball, = Path(directory).glob('usr/src/*.tar.xz')
+        run_logged(['tar', '--extract', '--no-same-owner', '--file', tarball,
+                    '--strip-components=1', '--directory', tree,
+                    *(['--wildcards', *only] if only else [])], bar,
+                   log='kernel-unpack')
+        yield tree
+
+
 def _configure(tree: Path, fragments: list[Path], bar: Bar) -> None:
     run_logged(['make', '--silent', 'tinyconfig'], bar, cwd=tree,
                log='kernel-tinyconfig')
@@ -47,16 +68,7 @@ def _build(package: Path, patches: list[Path], fragments: list[Path],
            target: Path, bar: Bar) -> None:
     jobs = str(os.cpu_count() or 1)
     with made_whole(target) as scratch, \
-            tempfile.TemporaryDirectory(dir=target.parent,
-                                        prefix='.building-') as directory:
-        tree = Path(directory) / 'linux'
-        tree.mkdir()
-        run_logged(['dpkg-deb', '--extract', package, directory], bar,
-                   log='kernel-extract')
-        tarball, = Path(directory).glob('usr/src/*.tar.xz')
-        run_logged(['tar', '--extract', '--no-same-owner', '--file', tarball,
-                    '--strip-components=1', '--directory', tree], bar,
-                   log='kernel-unpack')
+            unpacked(package, target.parent, bar) as tree:
         for patch in patches:
             run_logged(['patch', '--strip=1', '--input', patch], bar,
                        cwd=tree, log=f'kernel-{patch.stem}')

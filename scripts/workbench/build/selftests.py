@@ -2,13 +2,12 @@
 """The kernel's own tests of private memory, built once per content."""
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from ..base.paths import cache_dir, digest, made_whole
 from ..base.steps import Bar, run_logged, step
 from .ccache import environment
-from .kernel import compiler
+from .kernel import compiler, unpacked
 from .sources import linux_package
 
 # Of tools/testing/selftests/kvm, those on memory with a guest_memfd
@@ -21,23 +20,13 @@ NEEDED = ('tools', 'scripts', 'include', 'usr', 'arch/x86', 'drivers/dma/ioat',
 
 
 def _build(package: Path, target: Path, bar: Bar) -> None:
+    needed = ['*/Makefile', '*/Kbuild', *(f'*/{part}/*' for part in NEEDED)]
     with made_whole(target) as scratch, \
-            tempfile.TemporaryDirectory(dir=target.parent,
-                                        prefix='.building-') as directory:
-        tree = Path(directory) / 'linux'
-        tree.mkdir()
-        run_logged(['dpkg-deb', '--extract', package, directory], bar,
-                   log='selftests-extract')
-        tarball, = Path(directory).glob('usr/src/*.tar.xz')
-        run_logged(['tar', '--extract', '--no-same-owner', '--file', tarball,
-                    '--strip-components=1', '--directory', tree,
-                    '--wildcards', '*/Makefile', '*/Kbuild',
-                    *(f'*/{part}/*' for part in NEEDED)], bar,
-                   log='selftests-unpack')
+            unpacked(package, target.parent, bar, *needed) as tree:
         run_logged(['make', 'headers'], bar, cwd=tree, log='selftests-headers',
                    env=environment(tree))
         source = tree / 'tools/testing/selftests/kvm'
-        made = Path(directory) / 'made'
+        made = tree.parent / 'made'
         # The directory for x86 has one name or another
         programs = {path.stem: made / path.relative_to(source).with_suffix('')
                     for path in source.rglob('*.c') if path.stem in TESTS}

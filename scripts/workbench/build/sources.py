@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from ..base import bases
@@ -46,6 +47,16 @@ def _cached(pattern: str) -> Path | None:
     return found[-1] if found else None
 
 
+def _kept(pattern: str, update: bool, title: str,
+          fetch: Callable[[Bar], None]) -> Path:
+    """What is cached, fetched if it is not, or if there may be a newer one."""
+    if update or not _cached(pattern):
+        step(title, fetch)
+    found = _cached(pattern)
+    assert found
+    return found
+
+
 def _best(found: list[str], pattern: str, what: str) -> str:
     for name in found:
         if re.match(pattern, name):
@@ -82,16 +93,16 @@ def _fetch_qemu(base: Base, bar: Bar) -> None:
             _check(base, tarball)
 
 
-def _take_qemu(base: Base) -> bool:
-    """Copy the tarball from the directory that the environment names."""
+def _take_qemu(base: Base) -> None:
+    """Copy the tarball from the directory that the environment names, if it is
+    there."""
     name = f'qemu_{base.only}.orig.tar.xz'
     source = Path(os.environ.get(VARIABLE, '')) / name
     if not os.environ.get(VARIABLE) or not base.only or not source.exists():
-        return False
+        return
     _check(base, source)
     with made_whole(cache_dir() / _DIRECTORY / f'qemu_{base.only}') as scratch:
         shutil.copy(source, scratch)
-    return True
 
 
 def _fetch_linux(kernel: str, bar: Bar) -> None:
@@ -152,43 +163,31 @@ def qemu_tarball(base: Base | None = None, update: bool = False) -> Path:
     """
     base = base or bases.current()
     pattern = f'qemu_{base.only or base.version + ".*"}/qemu_*.orig.tar.xz'
+    if not _cached(pattern):
+        _take_qemu(base)
     # There is nothing newer than the only one
-    if not _cached(pattern) or update and not base.only:
-        if not _take_qemu(base):
-            step(f'Fetch QEMU {base.only or base.version + ".x"} of Debian '
+    return _kept(pattern, update and not base.only,
+                 f'Fetch QEMU {base.only or base.version + ".x"} of Debian '
                  f'{base.suite}', lambda bar: _fetch_qemu(base, bar))
-    tarball = _cached(pattern)
-    assert tarball
-    return tarball
 
 
 def linux_package(kernel: str, update: bool = False) -> Path:
     """Debian's package with the source of one of KERNELS, a .deb."""
-    pattern = f'linux-{kernel}_*/*.deb'
-    if update or not _cached(pattern):
-        step(f'Fetch the source of Linux ({kernel}) of Debian '
-             f'{KERNELS[kernel][0]}', lambda bar: _fetch_linux(kernel, bar))
-    package = _cached(pattern)
-    assert package
-    return package
+    return _kept(f'linux-{kernel}_*/*.deb', update,
+                 f'Fetch the source of Linux ({kernel}) of Debian '
+                 f'{KERNELS[kernel][0]}',
+                 lambda bar: _fetch_linux(kernel, bar))
 
 
 def ovmf_image(update: bool = False) -> Path:
     """UEFI firmware of Debian's, which SEV-SNP guests start with."""
-    pattern = f'ovmf_*/{Path(OVMF).name}'
-    if update or not _cached(pattern):
-        step(f'Fetch OVMF of Debian {SUITE}', _fetch_ovmf)
-    image = _cached(pattern)
-    assert image
-    return image
+    return _kept(f'ovmf_*/{Path(OVMF).name}', update,
+                 f'Fetch OVMF of Debian {SUITE}', _fetch_ovmf)
 
 
 def debian_guest(update: bool = False) -> Path:
     """A directory with LINUX_IMAGE, its modules and busybox, as Debian has
     them."""
-    pattern = f'guest_*/{LINUX_IMAGE}'
-    if update or not _cached(pattern):
-        step(f'Fetch Linux of Debian {SUITE} for a guest', _fetch_guest)
-    image = _cached(pattern)
-    assert image
-    return image.parent
+    return _kept(f'guest_*/{LINUX_IMAGE}', update,
+                 f'Fetch Linux of Debian {SUITE} for a guest',
+                 _fetch_guest).parent

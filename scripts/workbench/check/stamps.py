@@ -30,7 +30,8 @@ from pathlib import Path
 
 from ..base import command
 from ..base.bases import FIRST
-from ..base.paths import REPO, build_dir, cache_dir, digest, write_whole
+from ..base.paths import (REPO, build_dir, cache_dir, digest, is_build_dir,
+                          write_whole)
 from ..base.steps import Failure
 from ..build import deb, emulator_build, instrumented, packages, qemu
 from ..build.sources import (debian_guest, linux_package, ovmf_image,
@@ -104,14 +105,11 @@ class State:
             if path.is_file():
                 yield path
             for top, directories, names in os.walk(path):
-                # Build directories and git's own are no sources.  A command
-                # may have made one before meson did, see .gitignore.
+                # Build directories and git's own are no sources
                 directories[:] = sorted(
                     name for name in directories
                     if name not in ('.git', '__pycache__') and
-                    not (Path(top) == self.repo and
-                         re.match(r'build(-|$)', name)) and
-                    not (Path(top) / name / 'meson-info').exists())
+                    not is_build_dir(Path(top) / name, self.repo))
                 yield from (Path(top) / name for name in sorted(names))
 
     def with_imports(self, paths: Iterator[Path]) -> list[Path]:

@@ -17,8 +17,9 @@ from ..base.paths import REPO
 from ..base.tables import table
 from ..build.selftests import TESTS, selftests
 from ..build.sources import KERNELS
+from ..machine import kvm
 
-PARAMETERS = ('kvm_amd.soft_snp=0', 'kvm_amd.soft_snp=1')
+PARAMETERS = ('kvm_amd.soft_snp=0', kvm.SOFT_SNP)
 # Of kselftest, where a test cannot run
 SKIPPED = 4
 # Each test, and a line with its exit status

@@ -19,6 +19,7 @@ import subprocess
 from ..base.command import new_parser
 from ..base.paths import REPO, build_dir
 from ..build.meson import build
+from ..machine import kvm
 from ..machine.surroundings import inside
 
 LIMIT = 120     # seconds
@@ -43,7 +44,7 @@ def body() -> int:
     if options.emulate:
         command.append('--emulate')
     if options.type == 'sev-snp':
-        command += ['--append', 'kvm_amd.soft_snp=2']
+        command += ['--append', kvm.SOFT_SNP_C_BIT]
     status = subprocess.run(
         [*command, '--', *inside('python3', '-m', 'workbench.guest.demo',
                                  '--type', options.type)],

@@ -38,11 +38,11 @@ VM_TYPES = {
     'sev-snp': VmType(('-object', 'sev-snp-guest,id=cgs0,cbitpos=0,'
                        'reduced-phys-bits=1'),
                       ',confidential-guest-support=cgs0', 4,
-                      'kvm_amd.soft_snp=1'),
+                      kvm.SOFT_SNP),
     # Here it has
     'sev-snp-c-bit': VmType(('-object', 'sev-snp-guest,id=cgs0,cbitpos=51,'
                              'reduced-phys-bits=1'),
                             ',confidential-guest-support=cgs0', 4,
-                            'kvm_amd.soft_snp=2', has_c_bit=True),
+                            kvm.SOFT_SNP_C_BIT, has_c_bit=True),
     'ordinary': VmType((), ''),
 }

@@ -30,7 +30,7 @@ from ..base.paths import REPO, cache_dir
 from ..base.steps import Failure
 from ..build import emulator_build
 from ..build.kernel import bzimage
-from . import nested
+from . import kvm, nested
 
 INIT = Path(__file__).with_name('guest-init')
 PORTS = ('stdin', 'stdout', 'stderr', 'status')
@@ -50,10 +50,6 @@ ENVIRONMENT = {
     'HOME', 'LANG', 'LANGUAGE', 'LOGNAME', 'PATH', 'PYTHONDONTWRITEBYTECODE',
     'PYTHONPATH', 'SHELL', 'TERM', 'TZ', 'USER', 'XDG_CACHE_HOME'}
 ENVIRONMENT_PREFIXES = ('LC_', 'QMP_', 'WITH_KVM_')
-
-
-# A parameter of the kernel that needs the emulated CPU, with its C-bit
-C_BIT = 'kvm_amd.soft_snp=2'
 
 
 @dataclass
@@ -78,9 +74,14 @@ class Machine:
         return not self.nested and emulator_build.is_other()
 
     @property
+    def has_c_bit(self) -> bool:
+        """Whether its CPU has to be the emulated one, with a C-bit."""
+        return kvm.SOFT_SNP_C_BIT in self.append
+
+    @property
     def nested(self) -> bool:
         """Whether its CPU is this machine's own, by KVM."""
-        return C_BIT not in self.append and nested.usable()
+        return not self.has_c_bit and nested.usable()
 
     @property
     def program(self) -> str:
@@ -92,7 +93,7 @@ class Machine:
         if self.nested:
             return ['-accel', 'kvm', '-cpu', 'host']
         cpu = 'EPYC,+svm,+npt' if emulator_build.is_other() else \
-            emulator_build.C_BIT_CPU if C_BIT in self.append else \
+            emulator_build.C_BIT_CPU if self.has_c_bit else \
             emulator_build.CPU
         return ['-accel', 'tcg,thread=multi', '-cpu', cpu]
 

@@ -7,6 +7,10 @@ CHECK_EXTENSION = 0xae03
 CAP_VM_TYPES = 235
 CAP_GUEST_MEMFD_FLAGS = 244
 
+# What tells the test kernel to offer SEV-SNP, and to take the CPU's C-bit
+SOFT_SNP = 'kvm_amd.soft_snp=1'
+SOFT_SNP_C_BIT = 'kvm_amd.soft_snp=2'
+
 
 def check_extension(capability: int) -> int:
     """KVM_CHECK_EXTENSION; OSError if there is no KVM to ask."""

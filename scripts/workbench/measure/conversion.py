@@ -49,8 +49,8 @@ def build_unpatched() -> Path:
     last = [number for number, patch in enumerate(series)
             if LAST_OF_UNPATCHED in patch.name]
     if not last:
-        raise Failure(f'no patch in {bases.current().series} has {LAST_OF_UNPATCHED} in '
-                      'its name')
+        raise Failure(f'no patch in {bases.current().series} has '
+                      f'{LAST_OF_UNPATCHED} in its name')
     series = series[:last[0] + 1]
     tree = unpatched_tree()
     wanted = digest([qemu_tarball().name, *series])
