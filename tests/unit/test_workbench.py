@@ -276,5 +276,27 @@ class Replays(unittest.TestCase):
                          {('this', 1)})
 
 
+class Launch(unittest.TestCase):
+    """QEMU ends before it has answered that the guest runs."""
+
+    def launch(self, running):
+        with mock.patch.object(guest.ConsoleMachine, 'launch'), \
+                mock.patch.multiple(
+                    guest.Guest,
+                    cmd=mock.Mock(side_effect=guest.QMPError('gone')),
+                    is_running=mock.Mock(side_effect=running),
+                    event_wait=mock.Mock(return_value=None),
+                    serial=mock.Mock(return_value='')):
+            guest.Guest.launch(guest.Guest.__new__(guest.Guest))
+
+    def test_monitor_goes_first(self):
+        self.launch([True, True, False])
+
+    def test_goes_on(self):
+        with mock.patch.object(guest, 'ENDING', 0), \
+                self.assertRaises(TimeoutError):
+            self.launch(lambda: True)
+
+
 if __name__ == '__main__':
     unittest.main()

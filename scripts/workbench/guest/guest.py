@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qemu.qmp import QMPError
+from qemu.qmp import ExecuteError, QMPError
 
 from ..base.paths import build_dir
 from ..machine import kvm
@@ -16,6 +16,7 @@ from .vm_types import VM_TYPES
 
 PAYLOADS = build_dir() / 'tests' / 'guest'
 EXIT_PORT = 'isa-debug-exit,iobase=0xf4,iosize=4'
+ENDING = 60             # seconds, from when QEMU's monitor is gone
 PASSED = 1              # isa-debug-exit turns the payload's 0 into this
 
 MAPPED = 3              # GUEST_MEMFD_FLAG_MMAP and _INIT_SHARED
@@ -114,10 +115,12 @@ class Guest(ConsoleMachine):
         super().launch()
         try:
             self.cmd('cont')
+        except ExecuteError:
+            raise
         except QMPError:
-            # A payload may end QEMU before the answer comes
-            if self.is_running():
-                raise
+            # A payload may end QEMU before the answer comes.  The monitor goes
+            # first.
+            self._wait(lambda: not self.is_running(), ENDING, 'its end')
 
     def finish(self, limit: float = 120) -> Report:
         """
