@@ -24,13 +24,21 @@ def _object(kind: str, content: bytes) -> bytes:
                         ).digest()
 
 
+def _tree(directory: Path) -> bytes:
+    # git sorts directories as if their names ended so
+    order = {os.fsencode(path.name) + b'/' * path.is_dir(): path
+             for path in directory.iterdir()}
+    return _object('tree', b''.join(
+        b'40000 %s\0%s' % (os.fsencode(path.name), _tree(path))
+        if path.is_dir() else
+        b'100644 %s\0%s' % (os.fsencode(path.name),
+                            _object('blob', path.read_bytes()))
+        for _, path in sorted(order.items())))
+
+
 def tree_name(directory: Path) -> str:
     """How git names a directory with these files."""
-    return _object('tree', b''.join(
-        b'100644 %s\0%s' % (os.fsencode(file.name),
-                            _object('blob', file.read_bytes()))
-        for file in sorted(directory.iterdir(),
-                           key=lambda one: os.fsencode(one.name)))).hex()
+    return _tree(directory).hex()
 
 
 def _since(base: Base, commit: str) -> str:

@@ -48,7 +48,7 @@ def build() -> list[Path]:
                 bar, root,
                 ['env', f'DEB_BUILD_PROFILES={PROFILES.replace(",", " ")}',
                  'sh', '-c', BUILD.read_text(), BUILD.name, SUFFIX,
-                 *(patch.name for patch in series)],
+                 *(str(patch.relative_to(FIRST.series)) for patch in series)],
                 mounts={source.parent: '/source', FIRST.series: '/patches',
                         ccache: '/ccache', scratch: '/output'},
                 log='deb-build', progress=ninja_progress)

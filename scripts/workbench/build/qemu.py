@@ -31,10 +31,9 @@ BASE_IDENTITY = {
 
 
 def patches(directory: Path | None = None) -> list[Path]:
-    """The series, in order, or that in another directory."""
+    """The series, in order of its topics, or that in another directory."""
     directory = directory or bases.current().series
-    return sorted(path for path in directory.glob('*.patch')
-                  if not path.name.startswith('0000-'))
+    return sorted(directory.rglob('*.patch'))
 
 
 # What the user's own configuration may say, and breaks a commit of ours

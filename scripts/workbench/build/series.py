@@ -12,15 +12,14 @@ from ..base.bases import BASES, FIRST
 from ..base.paths import (EMULATOR_SERIES, REPO, build_dir, cache_dir, digest,
                           write_whole)
 from ..base.steps import Bar, Failure, run, step
-from . import qemu
+from . import qemu, topics
 from .carried import tree_name
 from .qemu import BASE_TAG, Tree, patches
+from .topics import Topic
 
 EXPLAINED = REPO / 'configs' / 'checkpatch-explained.txt'
 DIFFERENCES = REPO / 'configs' / 'series-differences.txt'
-# What the cover letter says; its name is not that of a patch, which git am
-# would take it for
-COVER_TEXT = REPO / 'patches' / 'cover-letter.txt'
+# No name of a patch, which git am would take it for
 COVER = '0000-cover-letter.txt'
 
 # No configuration of the user's, and nothing that another git writes
@@ -30,7 +29,7 @@ FORMAT_PATCH = (
     # With the names of files' contents git am --3way can merge
     '--full-index',
     '--diff-algorithm=myers', '--indent-heuristic', '--unified=3', '--stat=72',
-    '--no-numbered', '--no-cover-letter', '--no-thread', '--no-attach',
+    '--no-cover-letter', '--no-thread', '--no-attach',
     '--no-base', '--no-color', '--src-prefix=a/', '--dst-prefix=b/', '--quiet')
 
 
@@ -41,32 +40,34 @@ def normalize(text: str) -> str:
     return f'{header}\n\n{body}'
 
 
-def format_patch(tree: Tree, target: Path, *options: str,
+def format_patch(tree: Tree, topic: Topic, target: Path, *options: str,
                  **environ: str) -> None:
     qemu.git(tree.path, *options, f'--output-directory={target}',
-             f'{BASE_TAG}..', GIT_CONFIG_GLOBAL='/dev/null',
+             f'{topic.base}..{topic.head}', GIT_CONFIG_GLOBAL='/dev/null',
              GIT_CONFIG_SYSTEM='/dev/null', GIT_CONFIG_NOSYSTEM='1', **environ)
 
 
-def export_cover(tree: Tree, target: Path) -> None:
-    """Write the cover letter: the text, the patches, what they change."""
+def export_cover(tree: Tree, topic: Topic, target: Path) -> None:
+    """Write a cover letter: the text, the patches, what they change."""
     name, email = qemu.git(tree.path, 'log', '-1', '--format=%an%n%ae'
                            ).splitlines()
-    text = COVER_TEXT.read_text()
+    title, blurb = topics.cover_text(tree, topic).split('\n\n', 1)
     with tempfile.TemporaryDirectory(dir=build_dir()) as directory:
         format_patch(
-            tree, Path(directory), '-c', f'branch.series.description={text}',
-            *FORMAT_PATCH, '--numbered', '--cover-letter',
-            '--cover-from-description=subject',
+            tree, topic, Path(directory), *FORMAT_PATCH, '--numbered',
+            '--cover-letter', '--cover-from-description=none',
             GIT_COMMITTER_NAME=name, GIT_COMMITTER_EMAIL=email)
         letter, = Path(directory).glob('0000-*')
         header, body = letter.read_text().split('\n\n', 1)
         header = re.sub(r'^Date: .*\n', '', header, flags=re.M)
-        (target / COVER).write_text(f'{header}\n\n{body}')
+        (target / COVER).write_text(
+            f'{header}\n\n{body}'
+            .replace('*** SUBJECT HERE ***', title)
+            .replace('*** BLURB HERE ***', blurb.rstrip()))
 
 
 def export(tree: Tree, target: Path) -> list[Path]:
-    """Write the tree's commits to `target`; returns the files."""
+    """Write the tree's commits to `target`; returns the patches."""
     merges = qemu.git(tree.path, 'rev-list', '--merges', f'{BASE_TAG}..')
     if merges:
         raise Failure(f'{tree.path} has merge commits: run git rebase '
@@ -76,28 +77,40 @@ def export(tree: Tree, target: Path) -> list[Path]:
         if re.match(r'(fixup|squash|amend)! ', subject):
             raise Failure(f"{tree.path} has '{subject}': run git rebase "
                           f'--interactive --autosquash {BASE_TAG}')
-    format_patch(tree, target, *FORMAT_PATCH)
-    files = sorted(target.glob('[0-9]*.patch'))
+    for topic in topics.cut(tree):
+        # A topic is sent as it is there; without one, a patch more would
+        # change all others
+        numbered = '--numbered' if topic.letter else '--no-numbered'
+        format_patch(tree, topic, target / topic.name, *FORMAT_PATCH, numbered)
+        if topic.letter:
+            export_cover(tree, topic, target / topic.name)
+    files = patches(target)
     for file in files:
         file.write_bytes(normalize(file.read_bytes().decode('utf-8',
                                                             'surrogateescape')
                                    ).encode('utf-8', 'surrogateescape'))
-    if tree.series == tree.base.series:
-        export_cover(tree, target)
     return files
+
+
+def exported(directory: Path) -> dict[Path, bytes]:
+    """Patches and cover letters, by their names in the directory."""
+    return {file.relative_to(directory): file.read_bytes()
+            for file in [*patches(directory), *directory.rglob(COVER)]}
 
 
 def write_export(tree: Tree) -> int:
     """Make patches/ say what the tree's commits say; returns how many."""
     with tempfile.TemporaryDirectory(dir=build_dir()) as directory:
         files = export(tree, Path(directory))
-        keep = {file.name for file in files}
-        for old in patches(tree.series):
-            if old.name not in keep:
-                old.unlink()
-        tree.series.mkdir(parents=True, exist_ok=True)
-        for file in Path(directory).iterdir():
-            (tree.series / file.name).write_bytes(file.read_bytes())
+        wanted = exported(Path(directory))
+    for name in exported(tree.series).keys() - wanted.keys():
+        (tree.series / name).unlink()
+    for name, content in wanted.items():
+        (tree.series / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree.series / name).write_bytes(content)
+    for path in tree.series.iterdir():
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
     if tree.series == tree.base.series:
         tree.base.exported.write_text(tree.version() + '\n')
         if tree.carried_file.exists():
@@ -146,12 +159,10 @@ def check_same(tree: Tree) -> None:
     other = tree.version() != tree.base.exported.read_text().strip()
     with tempfile.TemporaryDirectory(dir=build_dir()) as directory:
         export(tree, Path(directory))
-        exported = {file.name: file.read_bytes()
-                    for file in Path(directory).iterdir()}
-    committed = {file.name: file.read_bytes()
-                 for file in [*patches(tree.series), tree.series / COVER] if file.exists()}
-    for name in sorted(exported.keys() | committed.keys()):
-        one, two = exported.get(name, b''), committed.get(name, b'')
+        made = exported(Path(directory))
+    committed = exported(tree.series)
+    for name in sorted(made.keys() | committed.keys()):
+        one, two = made.get(name, b''), committed.get(name, b'')
         if other:
             one, two = without_places(one), without_places(two)
         if one != two:
@@ -195,7 +206,7 @@ def findings(tree: Tree, patch: Path) -> list[str]:
 
 def subject(patch: Path) -> str:
     """What a patch is called in git."""
-    found = re.search(r'^Subject: \[PATCH\] (.*(?:\n .*)*)',
+    found = re.search(r'^Subject: \[PATCH[ \d/]*\] (.*(?:\n .*)*)',
                       patch.read_text(errors='replace'), flags=re.M)
     return found[1].replace('\n', '') if found else ''
 
