@@ -116,6 +116,32 @@ class Carry(Repo):
                              (40, 'line 40'), (45, 'new'), (50, 'there')):
             self.assertEqual(self.line(number), text)
 
+    def test_order_beside_what_was_resolved(self):
+        """Two patches that conflict in one file come the other way round; one
+        of them had to be resolved in another file."""
+        def series(base, name, words, text):
+            self.git('checkout', '--quiet', '-B', name, base)
+            for index, word in enumerate(words):
+                (self.repo / 'list').write_text(
+                    ''.join(f'{one}\n' for one in sorted(words[:index + 1])))
+                if word == 'b':
+                    lines = (self.repo / 'file').read_text().splitlines()
+                    lines[20] = text
+                    self.write(lines)
+                self.git('add', '--all')
+                self.git('commit', '--quiet', f'--message={word}')
+
+        series('base', 'old', ['a', 'b'], 'ours')
+        series('base-there', 'series', ['a', 'b'], 'ours there')
+        series('base', 'new', ['b', 'a'], 'ours')
+        self.git('checkout', '--quiet', 'series')
+        self.carry()
+        self.assertEqual(self.subjects(), ['b', 'a'])
+        self.assertEqual(self.line(20, 'series~1'), 'ours there')
+        self.assertEqual(self.line(20), 'ours there')
+        self.assertEqual(self.git('show', 'series~1:list'), 'b')
+        self.assertEqual(self.git('show', 'series:list'), 'a\nb')
+
     def test_message(self):
         self.new(('one', 5, 'ours'), ('two', 20, 'ours'), ('gone', 30, 'ours'),
                  ('three', 40, 'ours'))

@@ -13,8 +13,9 @@ and nothing need be recorded.  What conflicts is left in the work tree.
 import json
 import re
 import subprocess
+import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ..base.paths import write_whole
@@ -54,6 +55,7 @@ class Merge:
     theirs: str
     tree: str
     conflicts: tuple[str, ...]
+    alone: bool = False         # has nothing of the patch that is there
 
 
 def by_subject(repo: Path, base: str, tip: str) -> dict[str, str]:
@@ -95,11 +97,13 @@ def steps(old: dict[str, str], new: dict[str, str], there: dict[str, str]
     return found
 
 
-def change(repo: Path, commit: str) -> str:
-    """What a commit does, wherever in the files that is."""
+def change(repo: Path, commit: str) -> dict[str, str]:
+    """What a commit does to each file, wherever in the file that is."""
     text = git(repo, 'diff-tree', '-p', '--no-renames', commit)
-    return re.sub(r'^(index [0-9a-f]+\.\.[0-9a-f]+|@@ [^@]+ @@.*|'
-                  r'[0-9a-f]{40}$)', '', text, flags=re.M)
+    text = re.sub(r'^(index [0-9a-f]+\.\.[0-9a-f]+|@@ [^@]+ @@.*)', '', text,
+                  flags=re.M)
+    parts = re.split(r'^diff --git a/.* b/(.*)\n', text, flags=re.M)
+    return dict(zip(parts[1::2], parts[2::2]))
 
 
 def _tree(repo: Path, name: str) -> str:
@@ -126,6 +130,43 @@ def merge(repo: Path, base: str, ours: str, theirs: str) -> Merge:
     return Merge(base, ours, theirs, tree, tuple(conflicts))
 
 
+def _with_files(repo: Path, tree: str, other: str, files: set[str]) -> str:
+    """A tree with these files as they are in another one."""
+    with tempfile.TemporaryDirectory() as directory:
+        environ = {'GIT_INDEX_FILE': f'{directory}/index'}
+        git(repo, 'read-tree', tree, **environ)
+        for file in sorted(files):
+            entry = git(repo, 'ls-tree', other, '--', file)
+            if entry:
+                mode, _, name = entry.split('\t')[0].split()
+                git(repo, 'update-index', '--add', '--cacheinfo', mode, name,
+                    file, **environ)
+            else:
+                git(repo, 'update-index', '--force-remove', file, **environ)
+        return git(repo, 'write-tree', **environ).strip()
+
+
+def _by_file(repo: Path, step: Step, head: str, pick: Merge) -> Merge | None:
+    """
+    Make a patch that has come to another place, where it meets others.
+
+    Files to which it does the same there as here are taken from the new patch,
+    and others from the one that is there.
+    """
+    here, there = change(repo, step.old), change(repo, step.there)
+    resolved = {file for file in here.keys() | there.keys()
+                if here.get(file) != there.get(file)}
+    alone = merge(repo, f'{step.new}^', head, step.new)
+    was = merge(repo, f'{step.old}^', f'{step.new}^', step.old)
+    base = step.old if resolved & set(was.conflicts) else was.tree
+    both = merge(repo, base, pick.tree, step.new)
+    if resolved & {*pick.conflicts, *both.conflicts} or \
+            set(alone.conflicts) - resolved:
+        return None
+    return Merge(alone.base, head, step.new,
+                 _with_files(repo, alone.tree, both.tree, resolved), ())
+
+
 def _candidates(repo: Path, step: Step, head: str) -> list[Merge]:
     """Ways to make a patch on top of `head`; one that is clean is right, and is
     the last here."""
@@ -136,7 +177,11 @@ def _candidates(repo: Path, step: Step, head: str) -> list[Merge]:
             change(repo, step.old) == change(repo, step.new):
         return [pick]
     found = []
-    if not pick.conflicts:
+    if pick.conflicts:
+        made = _by_file(repo, step, head, pick)
+        if made:
+            return [made]
+    else:
         # The old patch on what is before the new one
         was = merge(repo, f'{step.old}^', f'{step.new}^', step.old)
         for base in [step.old] if was.conflicts else [was.tree, step.old]:
@@ -145,7 +190,8 @@ def _candidates(repo: Path, step: Step, head: str) -> list[Merge]:
                 return found
     # That may conflict less, but has nothing of what was resolved in the patch
     # that is there
-    return found or [merge(repo, f'{step.new}^', head, step.new)]
+    return found or [replace(merge(repo, f'{step.new}^', head, step.new),
+                             alone=True)]
 
 
 def _message(repo: Path, plan: Plan, step: Step) -> str:
@@ -237,6 +283,10 @@ def go_on(repo: Path, plan: Plan, progress: Callable[[float], None]) -> None:
         found = _candidates(repo, step, plan.head)
         best = min(found, key=lambda one: len(one.conflicts))
         tree = best.tree
+        if best.alone:
+            plan.notes.append('made from the new patch alone, look whether '
+                              f'what was resolved is still there: '
+                              f'{step.subject}')
         if best.conflicts:
             if _stop(repo, plan, step, best):
                 raise _conflict(repo, plan, step)
