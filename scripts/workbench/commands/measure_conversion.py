@@ -13,6 +13,10 @@ bound      the lower bound: a program that makes only the two system calls of
 Figures are medians of the rounds.  On an emulated machine only the ratios are
 meaningful.  Then measure the bookkeeping of the series alone, without KVM.
 
+With --instructions, thousands of instructions take the place of microseconds:
+all instructions of QEMU, KVM and the guest from the guest's call to its return.
+Such figures are nearly the same in each run, whatever else the machine does.
+
 Exit status: 0 if the measurement worked, whatever the figures are.
 """
 
@@ -34,6 +38,13 @@ def body() -> int:
                         example='scripts/measure conversion --rounds 5')
     parser.add_argument('--rounds', type=count, default=7, metavar='N',
                         help='number of rounds (%(default)s)')
+    parser.add_argument('--instructions', action='store_true',
+                        help='count instructions and not time, on the emulated '
+                        'machine')
+    parser.add_argument('--small-pages', action='store_true',
+                        help='use no transparent huge pages, which the '
+                        'unpatched QEMU and the bound do otherwise; on the '
+                        'emulated machine')
     parser.add_argument('--json', type=Path, metavar='FILE',
                         help='write the raw numbers to this file')
     parser.add_argument('--patched', type=Path, metavar='PATH',

@@ -15,21 +15,27 @@ check   check that the patches apply exactly, that their export is committed,
 bisect  check that each prefix of the series builds and passes its tests
 carry   with --base: take what has changed in the series of QEMU 10.0 since the
         last time to that of another QEMU, patch by patch; export it then
+rebase  with --onto: make a branch in a git tree of your own, with the series on
+        what is checked out there; git resolves again what was resolved before
 
 Exit status: 0 only if the command succeeded.
 """
 
+from pathlib import Path
+
 from ..base.command import new_parser
 from ..base.paths import build_dir
 from ..base.steps import Failure
-from ..build import carried, emulator_build, qemu, series
+from ..build import carried, emulator_build, qemu, rebase, series
 
 
 def body() -> int:
     parser = new_parser(__doc__, example='scripts/series carry --base 10.2')
     parser.add_argument('command',
                         choices=('apply', 'export', 'check', 'bisect',
-                                 'carry'))
+                                 'carry', 'rebase'))
+    parser.add_argument('--onto', type=Path, metavar='TREE',
+                        help='rebase: a git tree of QEMU')
     parser.add_argument('--force', action='store_true',
                         help='apply: discard commits that are not exported')
     parser.add_argument('--emulator', action='store_true',
@@ -46,6 +52,8 @@ def body() -> int:
     if options.emulator and options.command not in ('apply', 'export'):
         parser.error('--emulator goes with apply and export only: check looks '
                      'at both, and bisect at the series')
+    if (options.command == 'rebase') != bool(options.onto):
+        parser.error('rebase and --onto go together')
     build_dir().mkdir(parents=True, exist_ok=True)
     tree = emulator_build.tree() if options.emulator else qemu.tree()
 
@@ -57,6 +65,9 @@ def body() -> int:
         series.bisect()
     elif options.command == 'carry':
         carried.run(tree, options.since, options.resume, options.abort)
+    elif options.command == 'rebase':
+        tree.ensure()
+        rebase.run(tree, options.onto.resolve())
     else:
         if not tree.state_file.exists():
             raise Failure(f'{tree.path} does not exist: run scripts/series '

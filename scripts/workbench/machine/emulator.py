@@ -62,6 +62,7 @@ class Machine:
     kernel: str = 'lts'                 # one of sources.KERNELS
     append: list[str] = field(default_factory=list)     # kernel parameters
     terminal: bool = False              # the command has one
+    count: bool = False                 # its clock counts instructions
 
     @cached_property
     def image(self) -> Path:
@@ -81,7 +82,7 @@ class Machine:
     @property
     def nested(self) -> bool:
         """Whether its CPU is this machine's own, by KVM."""
-        return not self.has_c_bit and nested.usable()
+        return not (self.has_c_bit or self.count) and nested.usable()
 
     @property
     def program(self) -> str:
@@ -95,6 +96,10 @@ class Machine:
         cpu = 'EPYC,+svm,+npt' if emulator_build.is_other() else \
             emulator_build.C_BIT_CPU if self.has_c_bit else \
             emulator_build.CPU
+        if self.count:
+            # An instruction takes a nanosecond, whatever else runs here
+            return ['-accel', 'tcg,thread=single', '-icount',
+                    'shift=0,sleep=off', '-cpu', cpu]
         return ['-accel', 'tcg,thread=multi', '-cpu', cpu]
 
     def arguments(self, run: Path, init: Path,

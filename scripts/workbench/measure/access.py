@@ -17,7 +17,7 @@ from .conversion import build_unpatched
 FEW, MANY = 100, 1100       # accesses of each kind; what is left is start-up
 LIMIT = 300                 # seconds
 MACHINE = ('-accel', 'qtest', '-machine', 'q35', '-m', '64M', '-nodefaults',
-           '-display', 'none', '-qtest', 'stdio')
+           '-display', 'none', '-qtest', 'stdio', '-qtest-log', '/dev/null')
 
 
 def instructions(binary: Path, accesses: int) -> int:

@@ -32,9 +32,8 @@ KINDS = {
 }
 LITTLE, MUCH = MEMORY
 
-SMALL_LIMIT = 1.05      # patched / unpatched
-MIXED_LIMIT = 2         # unpatched / patched
-MEMORY_LIMIT = 1.1      # patched with much / patched with little guest RAM
+LIMIT = 1.05            # patched / unpatched
+PARALLEL_LIMIT = 1.1    # patched / bound
 MICRO_LIMIT = 1.2       # 1 TiB / 64 MiB
 METADATA_LIMIT = 34     # MiB, of 1 TiB
 
@@ -111,8 +110,8 @@ def size(memory: int) -> str:
     return f'{memory} MiB' if memory < 1024 else f'{memory >> 10} GiB'
 
 
-def time_rows(figures: Figures) -> list[list[str]]:
-    rows = [['microseconds', 'guest RAM', *SUBJECTS, 'patched/unpatched',
+def time_rows(figures: Figures, unit: str) -> list[list[str]]:
+    rows = [[unit, 'guest RAM', *SUBJECTS, 'patched/unpatched',
              'rounds', 'patched/bound', 'rounds']]
     for kind, name in KINDS.items():
         for memory in MEMORY:
@@ -135,9 +134,9 @@ def memory_rows(figures: Figures) -> list[list[str]]:
     return rows
 
 
-def policy_rows(figures: Figures) -> list[list[str]]:
+def policy_rows(figures: Figures, unit: str) -> list[list[str]]:
     """How much time it saves to keep the half that is not in use."""
-    rows = [['microseconds', *(f'discard={name}' for name in POLICIES),
+    rows = [[unit, *(f'discard={name}' for name in POLICIES),
              'none/both', 'rounds']]
     for kind, name in KINDS.items():
         rows.append([name, *(f'{figures.time(kind, LITTLE, policy):.1f}'
@@ -148,15 +147,12 @@ def policy_rows(figures: Figures) -> list[list[str]]:
 
 
 def targets(figures: Figures) -> list[Target]:
-    found = [Target(f'4 KiB, {size(memory)}: patched / unpatched',
-                    figures.ratio('small', memory, 'patched', 'unpatched'),
-                    SMALL_LIMIT) for memory in MEMORY]
-    found += [Target(f'4 MiB alternating, {size(memory)}: unpatched / patched',
-                     figures.ratio('mixed', memory, 'unpatched', 'patched'),
-                     MIXED_LIMIT, at_least=True) for memory in MEMORY]
-    for kind, name in KINDS.items():
-        found.append(Target(f'{name}: patched, {size(MUCH)} / {size(LITTLE)}',
-                            figures.growth(kind, 'patched'), MEMORY_LIMIT))
+    found = [Target(f'{name}, {size(memory)}: patched / unpatched',
+                    figures.ratio(kind, memory, 'patched', 'unpatched'), LIMIT)
+             for kind, name in KINDS.items() for memory in MEMORY]
+    found += [Target(f'{KINDS["parallel"]}, {size(memory)}: patched / bound',
+                     figures.ratio('parallel', memory, 'patched', 'bound'),
+                     PARALLEL_LIMIT) for memory in MEMORY]
     found.append(Target('4 KiB, discard=none / discard=both',
                         figures.ratio('small', LITTLE, 'none', 'both'), 1))
     return found
@@ -185,14 +181,17 @@ def run_rounds(options: argparse.Namespace, patched: Path,
         output = Path(directory) / 'figures.json'
         command = [REPO / 'scripts' / 'with-kvm', '--timeout',
                    str(120 + 300 * options.rounds)]
-        if options.emulate:
+        if options.emulate or options.small_pages:
             command.append('--emulate')
+        if options.instructions:
+            command.append('--count-instructions')
         command += ['--', *inside(
             'python3', '-m', 'workbench.measure.rounds',
             '--patched', str(patched), '--unpatched', str(unpatched),
             '--bound', str(build_dir() / 'tests' / 'measure' / 'floor'),
             '--payload', str(build_dir() / 'tests' / 'guest' / 'bench.bin'),
-            '--rounds', str(options.rounds), '--output', str(output))]
+            '--rounds', str(options.rounds), '--output', str(output),
+            *(['--small-pages'] if options.small_pages else []))]
         if subprocess.run(command, check=False,
                           stdin=subprocess.DEVNULL).returncode:
             raise Failure('the measurement failed, see the messages above')
@@ -234,15 +233,17 @@ def run(options: argparse.Namespace) -> int:
     patched, unpatched, micro = built(options)
     raw = run_rounds(options, patched, unpatched)
     figures = Figures(raw)
+    unit = ('thousands of instructions' if options.instructions else
+            'microseconds')
     said = run_micro(micro) if micro else ''
     if options.json:
         options.json.write_text(json.dumps({**raw, 'micro': said}, indent=1))
 
     report(f'Medians of {options.rounds} rounds; "rounds" is the range of the '
-           'ratio over the rounds', time_rows(figures), left=2)
+           'ratio over the rounds', time_rows(figures, unit), left=2)
     report('Effect of guest RAM', memory_rows(figures))
     report(f'Discard policies of memory-backend-memfd-private, {size(LITTLE)}',
-           policy_rows(figures))
+           policy_rows(figures, unit))
     report('Targets', [TARGET_HEAD, *(one.row() for one in targets(figures))])
     if micro:
         print('\nBookkeeping alone, without KVM and without emulation\n')
