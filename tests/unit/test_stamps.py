@@ -26,18 +26,19 @@ SELFTESTS = {'kernel-lts', 'kernel-new'}
 ON_KVM = {*ON_LTS, *ON_NEW}
 ON_EMULATOR = {'deb', 'machine', 'emulator', *SELFTESTS}
 WORKBENCH = 'scripts/workbench'
-ALL = {*ON_QEMU, *ON_KVM, *ON_EMULATOR, 'series', 'shellcheck', 'qemu-docs'}
+ALL = {*ON_QEMU, *ON_KVM, *ON_EMULATOR, 'series', 'bases', 'shellcheck',
+       'qemu-docs'}
 
 # What is changed, and what must run again because of it.  All files of the repo
 # are a part of workbench and docs, whose tests may look anywhere.
 CHANGES = {
     # The series
-    'patches/qemu-10.0/BASE': {'series', 'deb'},
+    'patches/qemu-10.0/BASE': {'series', 'bases', 'deb'},
     'configs/checkpatch-explained.txt': {'series'},
     'configs/series-differences.txt': {'series'},
-    'patches/qemu-10.2/BASE': {'series'},
-    'configs/qemu.options': {*ON_QEMU, *ON_KVM},
-    'configs/qemu.tests': ON_QEMU,
+    'patches/qemu-10.2/BASE': {'series', 'bases'},
+    'configs/qemu.options': {*ON_QEMU, *ON_KVM, 'bases'},
+    'configs/qemu.tests': {*ON_QEMU, 'bases'},
     # Guests
     'tests/guest/storm.c': {*ON_KVM, 'deb'},
     'tests/guest/lib/page.c': {*ON_KVM, 'deb', 'emulator'},
@@ -80,14 +81,14 @@ CHANGES = {
                             'replay'},
     'scripts/with-kvm': {*ON_KVM, *ON_EMULATOR},
     'scripts/demo': {'docs-host'},
-    'scripts/build': {'docs-host', 'deb'},
+    'scripts/build': {'docs-host', 'deb', 'bases'},
     f'{WORKBENCH}/base/command.py': ALL - {'shellcheck'},
     f'{WORKBENCH}/base/steps.py': ALL - {'shellcheck'},
     f'{WORKBENCH}/commands/series.py': {'series'},
     f'{WORKBENCH}/commands/check.py': set(),
     f'{WORKBENCH}/commands/check_guest.py': {*ON_KVM, 'deb'},
     f'{WORKBENCH}/commands/check_qemu.py': {'qemu-unit', 'qemu-qtest',
-                                            'qemu-tsan', 'qemu-docs'},
+                                            'qemu-tsan', 'qemu-docs', 'bases'},
     f'{WORKBENCH}/commands/check_fuzz.py': {'fuzz'},
     f'{WORKBENCH}/commands/check_kernel.py': SELFTESTS,
     f'{WORKBENCH}/commands/check_mutation.py': set(),
