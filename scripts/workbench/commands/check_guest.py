@@ -22,7 +22,8 @@ import os
 import subprocess
 
 from ..base.command import new_parser
-from ..base.paths import REPO
+from ..base.paths import REPO, build_dir
+from ..base.steps import Failure
 from ..build.sources import KERNELS, debian_guest, ovmf_image
 from ..guest.debian_guest import PACKAGES
 from ..guest.groups import GROUPS, TESTS, left_out, select
@@ -58,6 +59,9 @@ def body() -> int:
                         help="use avocado's own runner, which takes three "
                         'times as long')
     options = parser.parse_args()
+    if not (build_dir() / 'tests' / 'guest').exists():
+        raise Failure(f'{build_dir()} has no test guests: run scripts/build, '
+                      'with the same --base')
     tests = options.test
     if options.group:
         all_of_them = options.group == 'kernel' and nightly()
