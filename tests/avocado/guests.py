@@ -161,7 +161,12 @@ class SectionTest(GuestTest):
             kinds = {
                 ('hypercall' if one.flags is None else f'fault-{one.flags:#x}')
                 + f':{state[one.to_private]}' for one in done}
-            self.assertEqual(kinds, section.exits)
+            threads = {event.thread for event in events(guest.trace())}
+            if section.cpus > 1 and threads == {''}:
+                # Which exit was for which conversion is not known
+                self.assertLessEqual(section.exits, kinds)
+            else:
+                self.assertEqual(kinds, section.exits)
         if section.sizes:
             self.assertEqual({one.size for one in done}, section.sizes)
         if section.refused_accesses is not None:
