@@ -212,8 +212,6 @@ class Backend(GuestTest):
     def test_refusals(self):
         self.refused('VM has no private memory; use -machine '
                      'confidential-guest-support=', machine='q35')
-        self.refused('with share=off; use share=on', ',share=off')
-        self.refused('use private-prealloc=on', ',initial=private,prealloc=on')
         self.refused('; use prealloc=on', ',private-prealloc=on')
         self.refused('free huge pages .*nr_hugepages',
                      ',hugetlb=on,hugetlbsize=2M')

@@ -22,6 +22,7 @@ PROTECTED = ('-object', 'sw-protected-vm,id=cgs0', '-machine',
              'q35,confidential-guest-support=cgs0')
 MEMORY = ('-object', f'{BACKEND},id=ram0,size=64M', '-m', '64M',
           '-machine', 'memory-backend=ram0')
+RAM_OBJECT = 'memory-backend-ram,id=ram1,size=64M'
 MIB = 1 << 20
 SIZE = 64 * MIB
 RAM, HOLE = 16 * MIB, 512 * MIB
@@ -48,6 +49,13 @@ class Troubleshooting(GuestTest):
         """QEMU ends because of a memory backend's options."""
         return self.refusal('-accel', 'kvm', *PROTECTED, '-object',
                          f'{BACKEND},id=ram1,size=64M,{options}', *arguments)
+
+    def read_only(self) -> str:
+        file = self.directory / 'rom'
+        file.write_bytes(bytes(MIB))
+        return self.refusal('-accel', 'kvm', *PROTECTED, '-object',
+                            f'memory-backend-file,id=rom,mem-path={file},'
+                            'size=1M,readonly=on,discard=none')
 
     def one_file(self, *arguments: str, options: str = '') -> str:
         """The same with the other backend."""
@@ -151,16 +159,20 @@ class Troubleshooting(GuestTest):
                                    'smm=on'),
         'for sw-protected-vm: KVM required':
             lambda self: self.refusal('-accel', 'tcg', *PROTECTED),
-        "accelerator 'tcg'":
+        'memfd-private: accelerator':
             lambda self: self.refusal('-accel', 'tcg', *PROTECTED, *MEMORY),
-        'this type of VM has no private memory':
+        'memfd-private: this type of VM':
             lambda self: self.refusal('-accel', 'kvm', *MEMORY),
-        'with share=off':
-            lambda self: self.backend('share=off'),
+        'memory-backend-ram: accelerator':
+            lambda self: self.refusal('-accel', 'tcg', '-object',
+                                      f'{RAM_OBJECT},discard=none'),
+        'memory-backend-ram: this type of VM':
+            lambda self: self.refusal('-accel', 'kvm', '-object',
+                                      f'{RAM_OBJECT},initial=private'),
+        'memory that is read-only':
+            lambda self: self.read_only(),
         'not a multiple of the page size':
             lambda self: self.backend('size=4097'),
-        '; use private-prealloc=on':
-            lambda self: self.backend('initial=private,prealloc=on'),
         '; use prealloc=on':
             lambda self: self.backend('private-prealloc=on'),
         'enough free huge pages':
