@@ -168,7 +168,7 @@ class Troubleshooting(GuestTest):
                                       f'{RAM_OBJECT},discard=none'),
         'memory-backend-ram: this type of VM':
             lambda self: self.refusal('-accel', 'kvm', '-object',
-                                      f'{RAM_OBJECT},initial=private'),
+                                      f'{RAM_OBJECT},discard=none'),
         'memory that is read-only':
             lambda self: self.read_only(),
         'not a multiple of the page size':

@@ -25,7 +25,7 @@ mount --rbind /dev "$root/dev"
 mount --rbind /proc "$root/proc"
 while [ "$1" != -- ]; do
     mkdir --parents "$root/$2"
-    mount --bind "$1" "$root/$2"
+    mount --rbind "$1" "$root/$2"
     shift 2
 done
 shift
@@ -57,7 +57,8 @@ def make(name: str, packages: Sequence[str], files: Sequence[Path],
     def body(bar: Bar) -> None:
         apt = Apt(SUITE)
         apt.update(bar)
-        copies = shlex.join(map(str, files))
+        copies = [f'--customize-hook=copy-in {shlex.join(map(str, files))} '
+                  '/files'] if files else []
         script = shlex.quote(f'cd /files\n{command}')
         with made_whole(target) as scratch:
             run_logged(
@@ -69,7 +70,7 @@ def make(name: str, packages: Sequence[str], files: Sequence[Path],
                  '--aptopt=Acquire::Retries "3"',
                  '--dpkgopt=force-unsafe-io',
                  '--customize-hook=mkdir "$1/files"',
-                 f'--customize-hook=copy-in {copies} /files',
+                 *copies,
                  f'--customize-hook=chroot "$1" sh -euc {script}',
                  SUITE, scratch / tarball.name, apt.home / 'this.sources'],
                 bar, log=f'chroot-{name}')

@@ -24,6 +24,7 @@ import subprocess
 from ..base.command import new_parser
 from ..base.paths import REPO, build_dir
 from ..base.steps import Failure
+from ..build import libvirt_root
 from ..build.sources import KERNELS, debian_guest, ovmf_image
 from ..guest.debian_guest import PACKAGES
 from ..guest.groups import GROUPS, TESTS, left_out, select
@@ -80,6 +81,7 @@ def body() -> int:
         runner += ['--vm-type', options.vm_type]
         parameters = ['--append', VM_TYPES[options.vm_type].kernel_parameter]
         os.environ['QMP_OVMF'] = str(ovmf_image())
+        os.environ[libvirt_root.VARIABLE] = str(libvirt_root.libvirt_root())
         if VM_TYPES[options.vm_type].has_c_bit:
             os.environ[PACKAGES] = str(debian_guest())
     return subprocess.run(

@@ -20,7 +20,7 @@ For others: -- env NAME=VALUE COMMAND...
 With --libvirt the command always runs on the other machine.  libvirt's daemon
 runs there, and as on a machine with the project's packages,
 /usr/bin/qemu-system-x86_64 is the QEMU built here.  All domains are lost when
-the command ends.
+the command ends.  With --libvirt=debian-13 the daemon is that of Debian 13.
 
 Exit status: that of COMMAND, or 124 after the time limit.
 """
@@ -31,13 +31,14 @@ import sys
 
 from ..base.command import new_parser
 from ..base.paths import build_dir
-from ..build import packages
+from ..build import libvirt_root, packages
 from ..build.sources import KERNELS
 from ..machine import kvm
 from ..machine.emulator import TIMED_OUT, Machine, run
 from ..machine.surroundings import emulated, inside
 
 SW_PROTECTED_VM = 1
+LIBVIRTS = ('machine', 'debian-13')
 
 
 def machine_has_it() -> bool:
@@ -73,12 +74,17 @@ def body() -> int:
                         help="have the emulated machine's clock count "
                         'instructions, a nanosecond each: what is measured '
                         'there does not depend on other load')
-    parser.add_argument('--libvirt', action='store_true',
-                        help="start libvirt's daemon first")
+    parser.add_argument('--libvirt', nargs='?', choices=LIBVIRTS,
+                        const=LIBVIRTS[0],
+                        help="start libvirt's daemon first: that of this "
+                        "machine, or Debian 13's, which knows SEV-SNP "
+                        '(machine)')
     parser.add_argument('command', nargs='+', metavar='COMMAND')
     options = parser.parse_args()
 
     command = options.command
+    if options.libvirt == 'debian-13':
+        os.environ[libvirt_root.VARIABLE] = str(libvirt_root.libvirt_root())
     if options.libvirt:
         command = inside('python3', '-m', 'workbench.guest.libvirt', *command)
         here = emulated()

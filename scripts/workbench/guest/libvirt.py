@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 
 from ..base.steps import Failure, main
+from ..build import chroot
+from ..build.libvirt_root import HOST, VARIABLE
 from ..machine.surroundings import emulated
 from .console import BINARY
 
@@ -24,6 +26,9 @@ LOGS = Path('/var/log/libvirt/qemu')
 PID_FILE = Path('/run/libvirtd.pid')
 LOCK = Path('/run/libvirtd.lock')
 CGROUPS = Path('/sys/fs/cgroup')
+# What another libvirt shares with QEMU and with libvirt's clients
+SHARED = (Path('/sys'), Path('/run'), Path('/tmp'), CONFIG.parent, LOGS.parent,
+          Path('/var/cache/libvirt'), Path('/var/lib/libvirt'))
 # Of Debian's package libvirt-daemon-system, which also brings services that
 # tests should not leave on a machine.  libvirtd insists on it.
 DEFAULT_USER = 'libvirt-qemu'
@@ -51,6 +56,19 @@ def set_up() -> None:
     CONFIG.write_text(SETTINGS)
     LOGS.mkdir(parents=True, exist_ok=True)
     add_user(Path('/etc'))
+
+
+def daemon() -> list[str | Path]:
+    """The command that is libvirt's daemon: this machine's own, or that of the
+    root file system that the environment names."""
+    command: list[str | Path] = ['libvirtd', '--daemon', '--pid-file', PID_FILE]
+    if not os.environ.get(VARIABLE):
+        return command
+    for directory in SHARED:
+        directory.mkdir(parents=True, exist_ok=True)
+    return [*chroot.inside(Path(os.environ[VARIABLE]), command,
+                           {Path('/'): HOST} |
+                           {path: str(path) for path in SHARED})]
 
 
 def add_user(etc: Path) -> None:
@@ -92,8 +110,7 @@ def start() -> None:
             return
         set_up()
         # It returns when clients can connect
-        subprocess.run([*cpus_of_this(), 'libvirtd', '--daemon',
-                        '--pid-file', PID_FILE], check=True)
+        subprocess.run([*cpus_of_this(), *daemon()], check=True)
 
 
 def body() -> None:
