@@ -25,14 +25,14 @@ class Assigned(GuestTest):
             TYPE1_LIMIT.write_text(self.old_limit)
         super().tearDown()
 
-    def assigned(self, parameters, memory='64M'):
+    def assigned(self, parameters, memory='64M', how='type1', **more):
         return self.guest(
             'dma', parameters=parameters, memory=memory,
             machine='q35,memory-backend=ram0',
             arguments=('-object', 'memory-backend-memfd-private,id=ram0,'
                        f'size={memory}',
-                       *assigned_device(self.device, 'type1'),
-                       '-trace', 'vfio_pieces*'))
+                       *assigned_device(self.device, how),
+                       '-trace', 'vfio_pieces*'), **more)
 
     def test_few_mappings(self):
         """1 GiB takes at most 1024 of them."""
@@ -84,6 +84,24 @@ class Assigned(GuestTest):
             guest.launch()
         self.assertIn('could not map the shared memory of ram0: No space left '
                       'on device', guest.get_log())
+
+    def check_memory_lock(self, how):
+        """A user's limit of locked memory is named."""
+        guest = self.assigned({}, how=how, wrapper=(
+            'setpriv', '--bounding-set', '-ipc_lock',
+            'prlimit', f'--memlock={8 << 20}'))
+        with self.assertRaises(VMLaunchFailure):
+            guest.launch()
+        self.assertIn('could not map the shared memory of ram0: Cannot '
+                      'allocate memory; RLIMIT_MEMLOCK (ulimit -l) is 8 MiB, '
+                      'raise it above the size of guest memory',
+                      guest.get_log())
+
+    def test_memory_lock_type1(self):
+        self.check_memory_lock('type1')
+
+    def test_memory_lock_iommufd(self):
+        self.check_memory_lock('iommufd')
 
     def test_map_granularity(self):
         """What is mapped is the same for all devices."""

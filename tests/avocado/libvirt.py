@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """
-Debian's own libvirt runs VMs with private memory.
+Debian's own libvirt runs VMs with private memory: software-protected ones with
+the libvirt of this machine, SEV-SNP with that of Debian 13.
 
 docs/libvirt.rst is the rest of it: its commands are run by docs.py.
 """
@@ -21,7 +22,10 @@ from workbench.guest.guest import PAYLOADS, has_intent, has_mapped_guest_memfd
 
 CONFIGS = REPO / 'configs' / 'libvirt'
 MIB = 1 << 20
-FIRMWARE = '/usr/share/seabios/bios-256k.bin'
+FIRMWARE = ('/usr/share/seabios/bios-256k.bin', '/usr/share/ovmf/OVMF.fd')
+# The block that is the guest's memory, by domain
+MEMORY = {'sw-protected': 'ram1', 'launch-security': 'pc.ram'}
+NR_HUGEPAGES = Path('/proc/sys/vm/nr_hugepages')
 FAULT_EVENT = 'PRIVATE_MEMORY_FAULT'
 FAILED_EVENT = 'PRIVATE_MEMORY_CONVERSION_FAILED'
 LIMIT = 120
@@ -52,9 +56,12 @@ class Domain:
     def __init__(self, payload, which, memory=256):
         self.name = f'guest-{payload}'
         self.serial = libvirt.LOGS / f'{self.name}-serial.log'
-        self.xml = (CONFIGS / f'{which}.xml').read_text() \
-            .replace(FIRMWARE, str(PAYLOADS / f'{payload}.bin')) \
-            .replace(f'{which}<', f'{self.name}<') \
+        self.log = libvirt.LOGS / f'{self.name}.log'
+        self.memory = MEMORY.get(which)
+        xml = (CONFIGS / f'{which}.xml').read_text()
+        for firmware in FIRMWARE:
+            xml = xml.replace(firmware, str(PAYLOADS / f'{payload}.bin'))
+        self.xml = xml.replace(f'{which}<', f'{self.name}<') \
             .replace(f'{which}-serial', f'{self.name}-serial') \
             .replace('1024', str(memory))
 
@@ -73,7 +80,7 @@ class Domain:
              '--event', event], stdin=subprocess.DEVNULL, stdout=output)
 
 
-class Libvirt(avocado.Test):
+class DomainTest(avocado.Test):
 
     timeout = 300
 
@@ -95,8 +102,12 @@ class Libvirt(avocado.Test):
             if domain.serial.exists():
                 self.log.info('serial:\n%s', domain.serial.read_text())
 
-    def define(self, payload, which='sw-protected'):
+    def define(self, payload, which='sw-protected', changes=()):
+        """`changes` are pairs of what the XML has, and what to have instead."""
         domain = Domain(payload, which)
+        for old, new in changes:
+            self.assertIn(old, domain.xml)
+            domain.xml = domain.xml.replace(old, new)
         self._domains.append(domain)
         path = Path(self.workdir) / f'{domain.name}.xml'
         path.write_text(domain.xml)
@@ -107,8 +118,26 @@ class Libvirt(avocado.Test):
         """What QEMU says of the memory that the guest has."""
         block, = (block for block in
                   domain.qmp('query-private-memory')['blocks']
-                  if block['id'] == 'ram1')
+                  if block['id'] == domain.memory)
         return block
+
+    def wait_until_busy(self, domain):
+        """The payload of that name converts memory from now on."""
+        wait_until(lambda: '# busy' in domain.serial.read_text(), 'busy')
+
+    def check_conversions(self, domain):
+        """It goes on."""
+        first = self.memory(domain)
+        self.assertIn(f'event {FAILED_EVENT} ', domain.virsh(
+            'qemu-monitor-event', '--event', FAILED_EVENT, '--timeout', '60'))
+        later = self.memory(domain)
+        for direction in ('to-private', 'to-shared'):
+            self.assertGreater(
+                later['conversions']['explicit'][direction]['count'],
+                first['conversions']['explicit'][direction]['count'])
+
+
+class Libvirt(DomainTest):
 
     def test_capabilities(self):
         """libvirt has asked this QEMU, and knows what it needs to."""
@@ -125,20 +154,14 @@ class Libvirt(avocado.Test):
         """All that is done to a VM, while it converts at full rate."""
         domain = self.define('busy')
         domain.virsh('start')
-        wait_until(lambda: '# busy' in domain.serial.read_text(), 'busy')
+        self.wait_until_busy(domain)
         self.assertEqual(domain.virsh('domstate').strip(), 'running')
         first = self.memory(domain)
         self.assertEqual(first['size'], 256 * MIB)
         self.assertEqual(first['private'] + first['shared'], 256 * MIB)
         self.assertIn(first['private'], (4 * MIB, 4 * MIB - (64 << 10)))
 
-        self.assertIn(f'event {FAILED_EVENT} ', domain.virsh(
-            'qemu-monitor-event', '--event', FAILED_EVENT, '--timeout', '60'))
-        later = self.memory(domain)
-        for direction in ('to-private', 'to-shared'):
-            self.assertGreater(
-                later['conversions']['explicit'][direction]['count'],
-                first['conversions']['explicit'][direction]['count'])
+        self.check_conversions(domain)
 
         domain.virsh('reset')
         wait_until(lambda: domain.serial.read_text().count('# busy') == 2,
@@ -211,3 +234,108 @@ class Libvirt(avocado.Test):
             virsh('start', 'guest-snp')
         self.assertIn('SEV-SNP not supported by KVM', failed.exception.output)
         virsh('undefine', 'guest-snp')
+
+
+class LaunchSecurity(DomainTest):
+    """Domains of SEV-SNP with nothing in them that is not libvirt's own."""
+
+    vm_type = 'sev-snp'
+
+    def test_capabilities(self):
+        """libvirt has asked QEMU, and QEMU the host."""
+        text = virsh('domcapabilities', '--emulatorbin',
+                     str(libvirt.EMULATOR), '--machine', 'q35')
+        features = ElementTree.fromstring(text).find('features')
+        self.assertEqual(features.find('sev').get('supported'), 'yes')
+        self.assertEqual(features.findtext('sev/reducedPhysBits'), '1')
+        self.assertIn('sev-snp', [value.text for value in features.findall(
+            'launchSecurity/enum[@name="sectype"]/value')])
+
+    def start(self, *changes):
+        domain = self.define('busy', 'launch-security', changes)
+        domain.virsh('start')
+        self.wait_until_busy(domain)
+        return domain
+
+    def test_life(self):
+        domain = self.start()
+        self.assertRegex(domain.virsh('dominfo'), r'State: +running')
+        self.assertRegex(domain.virsh('dommemstat'), r'^rss [1-9]')
+        memory = self.memory(domain)
+        self.assertEqual(memory['size'], 256 * MIB)
+        self.assertEqual(memory['initial'], 'private')
+        self.assertGreaterEqual(memory['private'], 255 * MIB)
+        self.check_conversions(domain)
+
+        # What nobody can do with such a VM
+        for command, message in (
+                (('managedsave',), 'has a private half, which cannot be'),
+                (('setmem', '128M'), 'without the balloon device'),
+                (('domlaunchsecinfo',), 'measurement is not available')):
+            with self.assertRaises(subprocess.CalledProcessError) as failed:
+                domain.virsh(*command)
+            self.assertIn(message, failed.exception.output)
+        self.assertEqual(domain.virsh('domstate').strip(), 'running')
+
+        # Memory and registers of a measured guest cannot be those of its start
+        domain.virsh('reset')
+        wait_until(lambda: domain.virsh('domstate').strip() == 'shut off',
+                   'shut off')
+        self.assertIn('cpus are not resettable, terminating',
+                      domain.log.read_text())
+        domain.virsh('start')
+        self.assertEqual(domain.virsh('domstate').strip(), 'running')
+        domain.virsh('destroy')
+        domain.virsh('undefine')
+
+    def check_backing(self, element, discard, before='<vcpu>'):
+        """The guest runs on such memory, and QEMU frees this of it."""
+        domain = self.start((before, element + before))
+        block = self.memory(domain)
+        self.assertEqual(block['discard'], discard)
+        self.check_conversions(domain)
+        freed = self.memory(domain)['freed']
+        self.assertEqual(freed['shared'] > 0, discard == 'both')
+        self.assertGreater(freed['private'], 0)
+        return domain
+
+    def test_memfd(self):
+        domain = self.check_backing(
+            "<memoryBacking><source type='memfd'/><access mode='shared'/>"
+            '</memoryBacking>', 'both')
+        # For which libvirt has no element
+        for value in ('none', 'both'):
+            domain.virsh('qemu-monitor-command', '--hmp',
+                         f'qom-set /objects/pc.ram discard {value}')
+            self.assertEqual(self.memory(domain)['discard'], value)
+
+    def test_shared_file(self):
+        """The file could be another program's, too."""
+        self.check_backing(
+            "<memoryBacking><source type='file'/><access mode='shared'/>"
+            '</memoryBacking>', 'private')
+
+    def test_locked(self):
+        self.check_backing('<memoryBacking><locked/></memoryBacking>', 'both')
+
+    def test_hugepages(self):
+        """libvirt allocates them at start, and QEMU keeps them."""
+        NR_HUGEPAGES.write_text('140')
+        try:
+            self.check_backing('<memoryBacking><hugepages/></memoryBacking>',
+                               'private')
+        finally:
+            NR_HUGEPAGES.write_text('0')
+
+    def test_cells(self):
+        """Each NUMA cell is memory of its own."""
+        domain = self.start((
+            "<cpu mode='host-passthrough'/>",
+            "<cpu mode='host-passthrough'><numa>"
+            "<cell id='0' cpus='0' memory='128' unit='MiB'/>"
+            "<cell id='1' memory='128' unit='MiB' memAccess='shared'/>"
+            '</numa></cpu>'))
+        sizes = {block['id']: (block['size'], block['discard']) for block in
+                 domain.qmp('query-private-memory')['blocks']}
+        for name in ('ram-node0', 'ram-node1'):
+            self.assertEqual(sizes[name], (128 * MIB, 'both'), name)

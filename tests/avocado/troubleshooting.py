@@ -169,6 +169,12 @@ class Troubleshooting(GuestTest):
         'memory-backend-ram: this type of VM':
             lambda self: self.refusal('-accel', 'kvm', '-object',
                                       f'{RAM_OBJECT},discard=none'),
+        "Invalid parameter 'private'":
+            lambda self: self.refusal('-accel', 'kvm', '-object',
+                                      f'{RAM_OBJECT},private=on'),
+        'kvm-type':
+            lambda self: self.refusal('-accel', 'kvm', '-machine',
+                                      'q35,kvm-type=protected'),
         'memory that is read-only':
             lambda self: self.read_only(),
         'not a multiple of the page size':
@@ -214,7 +220,9 @@ class Troubleshooting(GuestTest):
                                       'virtio-mem-pci,memdev=ram1'),
         'only-migratable':
             lambda self: self.backend('share=on', '-only-migratable'),
-        'could not map the shared memory':
+        'No space left on device':
+            lambda self: self.elsewhere('tests/avocado/devices.py'),
+        'RLIMIT_MEMLOCK':
             lambda self: self.elsewhere('tests/avocado/devices.py'),
         'cannot create a guest_memfd':
             lambda self: self.machine(

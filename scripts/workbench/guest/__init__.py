@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Guests, and what runs their tests.
 
-May import base, machine, trace.
+May import base, build, machine, trace.
 """
