@@ -18,6 +18,7 @@ from workbench.base import bases
 from workbench.base.paths import REPO
 from workbench.base.steps import Failure
 from workbench.guest import libvirt
+from workbench.guest.avocado import take_alone
 from workbench.guest.guest import PAYLOADS, has_intent, has_mapped_guest_memfd
 
 CONFIGS = REPO / 'configs' / 'libvirt'
@@ -53,8 +54,8 @@ def wait_until(condition, what):
 class Domain:
     """One of ours under another name, with a payload."""
 
-    def __init__(self, payload, which, memory=256):
-        self.name = f'guest-{payload}'
+    def __init__(self, name, payload, which, memory=256):
+        self.name = name
         self.serial = libvirt.LOGS / f'{self.name}-serial.log'
         self.log = libvirt.LOGS / f'{self.name}.log'
         self.memory = MEMORY.get(which)
@@ -104,7 +105,9 @@ class DomainTest(avocado.Test):
 
     def define(self, payload, which='sw-protected', changes=()):
         """`changes` are pairs of what the XML has, and what to have instead."""
-        domain = Domain(payload, which)
+        # Tests run at the same time
+        name = self._testMethodName.replace('_', '-')
+        domain = Domain(f'{name}-{payload}', payload, which)
         for old, new in changes:
             self.assertIn(old, domain.xml)
             domain.xml = domain.xml.replace(old, new)
@@ -320,12 +323,14 @@ class LaunchSecurity(DomainTest):
 
     def test_hugepages(self):
         """libvirt allocates them at start, and QEMU keeps them."""
-        NR_HUGEPAGES.write_text('140')
-        try:
-            self.check_backing('<memoryBacking><hugepages/></memoryBacking>',
-                               'private')
-        finally:
-            NR_HUGEPAGES.write_text('0')
+        with take_alone('huge-pages'):
+            NR_HUGEPAGES.write_text('140')
+            try:
+                domain = self.check_backing(
+                    '<memoryBacking><hugepages/></memoryBacking>', 'private')
+                domain.virsh('destroy')
+            finally:
+                NR_HUGEPAGES.write_text('0')
 
     def test_cells(self):
         """Each NUMA cell is memory of its own."""
@@ -337,5 +342,6 @@ class LaunchSecurity(DomainTest):
             '</numa></cpu>'))
         sizes = {block['id']: (block['size'], block['discard']) for block in
                  domain.qmp('query-private-memory')['blocks']}
-        for name in ('ram-node0', 'ram-node1'):
-            self.assertEqual(sizes[name], (128 * MIB, 'both'), name)
+        # libvirt makes the second one a file
+        for name, discard in (('ram-node0', 'both'), ('ram-node1', 'private')):
+            self.assertEqual(sizes[name], (128 * MIB, discard), name)

@@ -19,6 +19,13 @@ from .memcg import MemoryCgroup
 from .vm_types import VM_TYPES
 
 
+def take_alone(what: str) -> IO[str]:
+    """Have what there is one of on this machine, until the file is closed."""
+    lock = (Path(tempfile.gettempdir()) / f'alone-{what}').open('w')
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
 class GuestTest(avocado.Test):
     """A test that runs guests; they are gone when it ends."""
 
@@ -46,9 +53,7 @@ class GuestTest(avocado.Test):
 
     def alone_with(self, what: str) -> None:
         """Have what there is one of on this machine until the test ends."""
-        lock = (Path(tempfile.gettempdir()) / f'alone-{what}').open('w')
-        self._locks.append(lock)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        self._locks.append(take_alone(what))
 
     def take_device(self) -> str:
         """
