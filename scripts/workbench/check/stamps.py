@@ -34,6 +34,7 @@ from ..base.paths import (REPO, build_dir, cache_dir, digest, is_build_dir,
                           write_whole)
 from ..base.steps import Failure
 from ..build import deb, emulator_build, instrumented, packages, qemu
+from ..build.libvirt_root import libvirt_root
 from ..build.sources import (debian_guest, linux_package, ovmf_image,
                              qemu_tarball)
 from ..docs import doccommands
@@ -208,6 +209,10 @@ def ovmf(state: State) -> Iterator[Content]:
     yield ovmf_image().parent.name
 
 
+def libvirt(state: State) -> Iterator[Content]:
+    yield libvirt_root().parent.name
+
+
 def debian(state: State) -> Iterator[Content]:
     yield debian_guest().name
 
@@ -256,6 +261,7 @@ PARTS: dict[str, Callable[[State], Iterator[Content]]] = {
     'Linux lts': kernel('lts'),
     'Linux new': kernel('new'),
     'OVMF': ovmf,
+    "Debian 13's libvirt": libvirt,
     "Debian's Linux": debian,
     'the emulated machine': emulated_machine,
     'tests of guests': guest_tests,
@@ -288,8 +294,8 @@ INPUTS: dict[str, tuple[str, ...]] = {
     'kernel-new': ('the emulated machine', 'Linux new'),
     'avocado-lts': (*GUESTS, 'Linux lts'),
     'avocado-new': (*GUESTS, 'Linux new'),
-    'avocado-snp-lts': (*GUESTS, 'Linux lts', 'OVMF'),
-    'avocado-snp-new': (*GUESTS, 'Linux new', 'OVMF'),
+    'avocado-snp-lts': (*GUESTS, 'Linux lts', 'OVMF', "Debian 13's libvirt"),
+    'avocado-snp-new': (*GUESTS, 'Linux new', 'OVMF', "Debian 13's libvirt"),
     'avocado-snp-c-bit-lts': (*GUESTS, 'Linux lts', 'OVMF',
                               "Debian's Linux"),
     'avocado-snp-c-bit-new': (*GUESTS, 'Linux new', 'OVMF',

@@ -14,7 +14,7 @@ from ..base import bases
 from ..base.command import new_parser
 from ..base.paths import build_dir
 from ..base.steps import Failure
-from ..build import packages, sources
+from ..build import libvirt_root, packages, sources
 
 NEEDED_DISK = 8 << 30       # bytes: two trees, two builds, their caches
 
@@ -40,4 +40,5 @@ def body() -> int:
         sources.linux_package(name, options.update)
     sources.ovmf_image(options.update)
     sources.debian_guest(options.update)
+    libvirt_root.libvirt_root()
     return 0

@@ -81,9 +81,11 @@ def body() -> int:
         runner += ['--vm-type', options.vm_type]
         parameters = ['--append', VM_TYPES[options.vm_type].kernel_parameter]
         os.environ['QMP_OVMF'] = str(ovmf_image())
-        os.environ[libvirt_root.VARIABLE] = str(libvirt_root.libvirt_root())
         if VM_TYPES[options.vm_type].has_c_bit:
             os.environ[PACKAGES] = str(debian_guest())
+        else:
+            os.environ[libvirt_root.VARIABLE] = \
+                str(libvirt_root.libvirt_root())
     return subprocess.run(
         [REPO / 'scripts' / 'with-kvm', '--kernel', options.kernel, '--iommu',
          '--timeout', str(options.timeout),
