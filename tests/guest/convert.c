@@ -63,14 +63,14 @@ static uint64_t word_of_page(uint64_t gpa)
     return gpa + (gpa / PAGE_SIZE * sizeof(uint64_t)) % PAGE_SIZE;
 }
 
-static void stamp(unsigned generation)
+static void stamp(unsigned generation, bool is_private)
 {
     uint64_t gpa;
 
     for (gpa = base; gpa < base + size; gpa += stride) {
         uint64_t word = word_of_page(gpa);
 
-        gpa_write64(word, pattern(word, generation));
+        gpa_write64(address_as(word, is_private), pattern(word, generation));
     }
 }
 
@@ -85,7 +85,7 @@ static void check(unsigned step, bool is_private, unsigned generation)
 
     for (gpa = base; gpa < base + size; gpa += stride) {
         uint64_t word = word_of_page(gpa);
-        uint64_t value = gpa_read64(word);
+        uint64_t value = gpa_read64(address_as(word, is_private));
 
         if (value == new_word(is_private)) {
             new++;
@@ -214,7 +214,7 @@ int main(void)
     for (i = 0; i < sizeof(moves) / sizeof(moves[0]); i++) {
         bool to_private = moves[i].to_private;
 
-        stamp(i + 1);
+        stamp(i + 1, !to_private);
         last[!to_private] = i + 1;
         move(i + 1, to_private, implicit && moves[i].by_parameter);
         check(i + 1, to_private, last[to_private]);

@@ -63,6 +63,8 @@ class Nested(unittest.TestCase):
                 emulated = Machine(Path('/build'), append=[kvm.SOFT_SNP_C_BIT])
                 self.assertIn('tcg', emulated.processor()[1])
                 self.assertIn('+sev', emulated.processor()[3])
+                machine = Machine(Path('/build'), append=[kvm.SOFT_TDX])
+                self.assertIn('phys-bits=48', machine.processor()[3])
 
     def smp(self, **environment):
         """The CPUs of a machine for two, and those for the command."""

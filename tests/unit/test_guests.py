@@ -128,7 +128,7 @@ replay = yes
     def test_wrong_values(self):
         for line in (
                 'cpus = many', 'cpus = 0', 'limit = -1', 'trace = maybe',
-                'vm-types = tdx', 'vm-types = all ordinary', 'vm-types =',
+                'vm-types = sev', 'vm-types = all ordinary', 'vm-types =',
                 'needs = luck', 'counted = pages', 'ends =', 'machine = a b',
                 'iommu-faults = 3', 'exits = hypercall',
                 'exits = fault:private', 'exits =', 'sizes = 4X', 'file = 1M',

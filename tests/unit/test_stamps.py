@@ -8,6 +8,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
+from workbench.base import bases
 from workbench.base.paths import REPO, build_dir
 from workbench.base.steps import Failure
 from workbench.build import qemu
@@ -18,10 +19,12 @@ from workbench.guest import groups, runner
 
 ON_QEMU = {'qemu-unit', 'qemu-qtest', 'qemu-tsan', 'coverage', 'fuzz',
            'replay', 'workbench', 'docs'}
+# QEMU 10.0 does not have it
+TDX = {'avocado-tdx-new'} if bases.current().version != '10.0' else set()
 ON_LTS = {'avocado-lts', 'avocado-snp-lts', 'avocado-snp-c-bit-lts',
           'docs-host', 'docs-kvm'}
 ON_NEW = {'avocado-new', 'avocado-snp-new', 'avocado-snp-c-bit-new',
-          'docs-host'}
+          *TDX, 'docs-host'}
 SELFTESTS = {'kernel-lts', 'kernel-new'}
 ON_KVM = {*ON_LTS, *ON_NEW}
 ON_EMULATOR = {'deb', 'machine', 'emulator', *SELFTESTS}
@@ -59,6 +62,7 @@ CHANGES = {
     'configs/kernel/lts/sysctl.config': {*ON_LTS, 'deb', 'machine',
                                         'kernel-lts'},
     'tests/kernel/new/soft-snp.patch': {*ON_NEW, 'kernel-new'},
+    'tests/kernel/new/soft-tdx.patch': {*ON_NEW, 'kernel-new'},
     'tests/kernel/lts/soft-snp.patch': {*ON_LTS, 'deb', 'machine',
                                         'kernel-lts'},
     'tests/kernel/sw-protected-intent.patch': {*ON_KVM, 'deb', 'machine',
@@ -200,7 +204,7 @@ class Keys(unittest.TestCase):
 
     def test_what_decides_is_known(self):
         self.assertEqual(set(self.before), ALL)
-        self.assertEqual(set(stamps.INPUTS), ALL)
+        self.assertEqual(set(stamps.INPUTS), ALL | {'avocado-tdx-new'})
         for name, parts in self.before.items():
             self.assertIsNotNone(parts, name)
 

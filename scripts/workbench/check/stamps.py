@@ -296,6 +296,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
     'avocado-new': (*GUESTS, 'Linux new'),
     'avocado-snp-lts': (*GUESTS, 'Linux lts', 'OVMF', "Debian 13's libvirt"),
     'avocado-snp-new': (*GUESTS, 'Linux new', 'OVMF', "Debian 13's libvirt"),
+    'avocado-tdx-new': (*GUESTS, 'Linux new', 'OVMF'),
     'avocado-snp-c-bit-lts': (*GUESTS, 'Linux lts', 'OVMF',
                               "Debian's Linux"),
     'avocado-snp-c-bit-new': (*GUESTS, 'Linux new', 'OVMF',

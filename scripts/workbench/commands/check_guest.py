@@ -56,6 +56,10 @@ def body() -> int:
                         const='sev-snp-c-bit', dest='vm_type',
                         help='the same for SEV-SNP VMs whose C-bit the '
                         'emulated CPU knows')
+    parser.add_argument('--tdx', action='store_const', const='tdx',
+                        dest='vm_type',
+                        help='the same for TDX VMs: needs --kernel new and '
+                        '--base 10.2')
     parser.add_argument('--avocado-run', action='store_true',
                         help="use avocado's own runner, which takes three "
                         'times as long')

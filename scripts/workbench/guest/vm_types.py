@@ -15,6 +15,8 @@ class VmType:
     # What the test kernel is told, to offer this type and not others
     kernel_parameter: str = ''
     has_c_bit: bool = False
+    # Pages have two addresses, which only some payloads know
+    has_two_addresses: bool = False
 
     @property
     def private(self) -> bool:
@@ -24,7 +26,7 @@ class VmType:
     @property
     def runs_all(self) -> bool:
         """Whether tests that do not name their types run on it."""
-        return self.private and not self.has_c_bit
+        return self.private and not self.has_two_addresses
 
     def offered(self) -> bool:
         """Whether this machine's KVM has it."""
@@ -43,6 +45,12 @@ VM_TYPES = {
     'sev-snp-c-bit': VmType(('-object', 'sev-snp-guest,id=cgs0,cbitpos=51,'
                              'reduced-phys-bits=1'),
                             ',confidential-guest-support=cgs0', 4,
-                            kvm.SOFT_SNP_C_BIT, has_c_bit=True),
+                            kvm.SOFT_SNP_C_BIT, has_c_bit=True,
+                            has_two_addresses=True),
+    # What a payload loses it sees as zeros, the VM does not end
+    'tdx': VmType(('-cpu', 'host',
+                   '-object', 'tdx-guest,id=cgs0,sept-ve-disable=off'),
+                  ',confidential-guest-support=cgs0', 5, kvm.SOFT_TDX,
+                  has_two_addresses=True),
     'ordinary': VmType((), ''),
 }

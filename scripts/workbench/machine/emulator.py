@@ -96,6 +96,9 @@ class Machine:
         cpu = 'EPYC,+svm,+npt' if emulator_build.is_other() else \
             emulator_build.C_BIT_CPU if self.has_c_bit else \
             emulator_build.CPU
+        if kvm.SOFT_TDX in self.append:
+            # The bit of an address that says shared is bit 47
+            cpu += ',phys-bits=48'
         if self.count:
             # An instruction takes a nanosecond, whatever else runs here
             return ['-accel', 'tcg,thread=single', '-icount',

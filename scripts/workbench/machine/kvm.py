@@ -10,6 +10,8 @@ CAP_GUEST_MEMFD_FLAGS = 244
 # What tells the test kernel to offer SEV-SNP, and to take the CPU's C-bit
 SOFT_SNP = 'kvm_amd.soft_snp=1'
 SOFT_SNP_C_BIT = 'kvm_amd.soft_snp=2'
+# And what tells it to offer TDX
+SOFT_TDX = 'kvm_amd.soft_tdx=1'
 
 
 def check_extension(capability: int) -> int:

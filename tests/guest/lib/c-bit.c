@@ -18,14 +18,14 @@ uint64_t c_bit(void)
 
 uint64_t shared_address(uint64_t gpa)
 {
-    if (!c_bit()) {
+    if (!c_bit() && !tdx_present()) {
         return gpa;
     }
     assert(gpa < GIB);
     /* Whichever CPU does it writes the same */
     if (!pdpt[MAPPED_GIB]) {
         for (unsigned i = 0; i < 512; i++) {
-            window[i] = i * 2 * MIB | PTE_LARGE;
+            window[i] = i * 2 * MIB | tdx_shared_bit() | PTE_LARGE;
         }
         __atomic_store_n(&pdpt[MAPPED_GIB], (uintptr_t)window | PTE_TABLE,
                          __ATOMIC_RELEASE);

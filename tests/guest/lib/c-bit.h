@@ -23,12 +23,13 @@ uint64_t c_bit(void);
 /**
  * shared_address: where memory is mapped as shared
  *
- * With a C-bit an access there to a private page converts it, and an access at
- * its own address makes it private again.
+ * With a C-bit or under TDX an access there to a private page converts it, and an
+ * access at its own address makes it private again.
  *
- * @gpa: guest-physical address; below 1 GiB if there is a C-bit
+ * @gpa: guest-physical address; below 1 GiB if it is mapped twice
  *
- * Returns: what gpa_read64() and the like take instead; @gpa without a C-bit.
+ * Returns: what gpa_read64() and the like take instead; @gpa if a page has one
+ * address only.
  */
 uint64_t shared_address(uint64_t gpa);
 

@@ -13,6 +13,12 @@
 extern char ap_trampoline[];
 extern char ap_trampoline_end[];
 
+/* start.S: where a TD's other CPUs go, when its address is at AP_TRAMPOLINE */
+extern char ap_td[];
+
+/* start.S: how many bits an address of a TD has, or 0 in any other VM */
+extern uint32_t tdx_gpaw;
+
 /* start.S: the page table whose entries map a GiB each; half of the C-bit */
 extern uint64_t pdpt[512];
 extern uint32_t c_bit_high;

@@ -22,6 +22,7 @@ enum {
     VECTOR_GP = 13,             /* general protection */
     VECTOR_PF = 14,             /* page fault */
     VECTOR_MC = 18,             /* machine check */
+    VECTOR_VE = 20,             /* virtualization exception */
     VECTOR_WAKE = 32,           /* smp.c: there is work for an idle CPU */
     VECTOR_SPURIOUS = 255,
 };

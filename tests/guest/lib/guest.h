@@ -32,6 +32,7 @@
 #include "string.h"
 #include "sync.h"
 #include "tap.h"
+#include "tdx.h"
 
 /**
  * main: the payload itself

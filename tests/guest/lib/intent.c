@@ -48,6 +48,26 @@ void intent_write8(void *address, uint8_t value, Intent intent)
                  : "memory", "cc");
 }
 
+/* A TD says by the address what it means */
+static void touch(const void *address, Intent intent)
+{
+    if (tdx_present()) {
+        gpa_read8(address_as((uintptr_t)address, intent == INTENT_PRIVATE));
+    } else {
+        intent_read8(address, intent);
+    }
+}
+
+void touch_private(const void *address)
+{
+    touch(address, INTENT_PRIVATE);
+}
+
+void touch_shared(const void *address)
+{
+    touch(address, INTENT_SHARED);
+}
+
 long forget_mapping(uint64_t gpa, uint64_t size, bool is_private)
 {
     long ret = convert(gpa, size, !is_private);

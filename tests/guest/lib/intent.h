@@ -46,16 +46,10 @@ uint8_t intent_read8(const void *address, Intent intent);
 void intent_write8(void *address, uint8_t value, Intent intent);
 
 /* touch_private: convert a page to private, by reading a byte of it */
-static inline void touch_private(const void *address)
-{
-    intent_read8(address, INTENT_PRIVATE);
-}
+void touch_private(const void *address);
 
 /* touch_shared: convert a page to shared, by reading a byte of it */
-static inline void touch_shared(const void *address)
-{
-    intent_read8(address, INTENT_SHARED);
-}
+void touch_shared(const void *address);
 
 /**
  * forget_mapping: make the next access to each page of a range fault

@@ -92,8 +92,28 @@ long hypercall_map_gpa_range(uint64_t gpa, uint64_t npages, uint64_t attrs)
     return kvm_hypercall(KVM_HC_MAP_GPA_RANGE, gpa, npages, attrs);
 }
 
+static long tdx_convert(uint64_t gpa, uint64_t size, bool to_private)
+{
+    uint64_t end = gpa + size;
+
+    if (tdx_map_gpa(gpa, size, to_private, NULL)) {
+        return -KVM_EINVAL;
+    }
+    for (; to_private && gpa < end; gpa += PAGE_SIZE) {
+        uint64_t error = tdx_accept(gpa);
+
+        if (error && error != TDX_PAGE_ALREADY_ACCEPTED) {
+            return -KVM_EINVAL;
+        }
+    }
+    return 0;
+}
+
 long convert(uint64_t gpa, uint64_t size, bool to_private)
 {
+    if (tdx_present()) {
+        return tdx_convert(gpa, size, to_private);
+    }
     if (snp_present()) {
         bool failed = size == PAGE_SIZE ? ghcb_msr_convert(gpa, to_private)
                                         : ghcb_convert_range(gpa, size,

@@ -74,10 +74,10 @@ long hypercall_map_gpa_range(uint64_t gpa, uint64_t npages, uint64_t attrs);
 
 /**
  * convert: convert memory explicitly, by one hypercall; under SEV-SNP by lists of
- * page state changes
+ * page state changes, under TDX by MapGPA and ACCEPT
  *
  * Contents are lost. Conversion to the state that it has already does nothing.
- * Under SEV-SNP all errors are -KVM_EINVAL, and a part of the range may have been
+ * Under SEV-SNP and TDX all errors are -KVM_EINVAL, and a part of the range may have been
  * converted then.
  *
  * @gpa: guest-physical address, page-aligned

@@ -22,7 +22,7 @@
 /* Guest-physical memory that is mapped, one to one, in GiB */
 #define MAPPED_GIB 64
 
-/* After it the first GiB is mapped again as shared, if the guest has a C-bit */
+/* After it the first GiB is mapped again, as shared, if the guest says which */
 #define SHARED_WINDOW 0x1000000000
 
 /* Page table entries: present, writable; and large, of 2 MiB or 1 GiB */

@@ -13,6 +13,7 @@ void cpu_main(unsigned index)
     if (index == 0) {
         exception_init();
         exception_init_cpu();
+        tdx_init();
         console_init();
         guest_exit(main());
     }

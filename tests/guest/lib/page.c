@@ -77,5 +77,5 @@ bool page_was_private(uint64_t gpa)
 
 void let_devices_reach(uint64_t gpa, uint64_t size)
 {
-    assert(!snp_present() || !convert(gpa, size, false));
+    assert((!snp_present() && !tdx_present()) || !convert(gpa, size, false));
 }

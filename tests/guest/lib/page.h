@@ -56,7 +56,7 @@ bool page_was_private(uint64_t gpa);
 /**
  * let_devices_reach: make memory shared if it is private at first
  *
- * So it is in SEV-SNP guests. Panics if it cannot be converted.
+ * So it is in SEV-SNP guests and TDs. Panics if it cannot be converted.
  *
  * @gpa: guest-physical address, page-aligned
  * @size: bytes, page-aligned

@@ -74,10 +74,15 @@ unsigned smp_start(void)
     }
     exception_set_handler(VECTOR_WAKE, wake_up);
     exception_set_handler(VECTOR_SPURIOUS, ignore);
-    memcpy((void *)AP_TRAMPOLINE, ap_trampoline,
-           ap_trampoline_end - ap_trampoline);
     apic_init_cpu();
-    apic_start_others(AP_TRAMPOLINE);
+    if (tdx_present()) {
+        __atomic_store_n((uint32_t *)AP_TRAMPOLINE, (uintptr_t)ap_td,
+                         __ATOMIC_RELEASE);
+    } else {
+        memcpy((void *)AP_TRAMPOLINE, ap_trampoline,
+               ap_trampoline_end - ap_trampoline);
+        apic_start_others(AP_TRAMPOLINE);
+    }
     while (cpu_count() < count) {
         if (rdtsc() - start > START_TIMEOUT) {
             panic("%u of %u CPUs came up", cpu_count(), count);

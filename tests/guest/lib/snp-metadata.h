@@ -24,7 +24,7 @@
 
 #ifdef __ASSEMBLER__
 
-#define SNP_TABLE_SIZE (22 + 26 + 22)
+#define SNP_TABLE_SIZE (22 + 22 + 26 + 22)
 
 .macro guid first, second, third, b0, b1, b2, b3, b4, b5, b6, b7
     .long \first
@@ -48,6 +48,9 @@ snp_metadata_end:
     /* What QEMU expects 32 bytes before the image's end; each entry is data,
        the size of the entry, its GUID */
     .org \size - 0x20 - 16 - 2 - SNP_TABLE_SIZE
+    .long \size - (tdx_metadata - boot_start) /* from the image's end */
+    .word 4 + 2 + 16
+    guid 0xe47a6535, 0x984a, 0x4798, 0x86, 0x5e, 0x46, 0x85, 0xa7, 0xbf, 0x8e, 0xc2
     .long 0xfffffff0            /* where other CPUs start under SEV-ES */
     .word 4 + 2 + 16
     guid 0x00f771de, 0x1a7e, 0x4fcb, 0x89, 0x0e, 0x68, 0xc7, 0x7e, 0x2f, 0xb4, 0x4e

@@ -6,6 +6,7 @@
 
 #include "layout.h"
 #include "snp-metadata.h"
+#include "tdx-metadata.h"
 
 #define CR0_PE (1 << 0)
 #define CR0_ET (1 << 4)
@@ -86,6 +87,8 @@ boot16:
     .code32
 boot32:
     load_data_segments
+    xorl %ebp, %ebp             /* becomes tdx_gpaw */
+copy_image:
     movl $image_rom, %esi
     movl $image_start, %edi
     movl $image_size, %ecx
@@ -93,6 +96,18 @@ boot32:
     cld
     rep movsl
     movl $ram32, %eax
+    jmp *%eax
+
+    /* All CPUs of a TD start here, in flat segments: ESI is the number of one */
+boot_td:
+    movl %ebx, %ebp
+    testl %esi, %esi
+    jz copy_image
+wait_for_start:
+    pause
+    movl AP_TRAMPOLINE, %eax
+    testl %eax, %eax
+    jz wait_for_start
     jmp *%eax
 
     .balign 8
@@ -103,22 +118,32 @@ boot_gdtr:
     .long BOOT_LINEAR(boot_gdt)
 
     .balign 4
+    TDX_METADATA
     SNP_METADATA BOOT_SIZE
 
+    /* The reset vector, 0xfffffff0; these are the same in 16 and 32 bits */
     .org BOOT_SIZE - 0x10
+    .code32
+    movl %cr0, %eax
+    testb $CR0_PE, %al
+    jz 1f
+    jmp boot_td
+1:
     .code16
-    jmp boot16                  /* the reset vector, 0xfffffff0 */
+    jmp boot16
     .org BOOT_SIZE
 
     .text
     .code32
 ram32:
     lgdtl gdtr
+    load_data_segments
     movl $bss_start, %edi
     movl $bss_size, %ecx
     shrl $2, %ecx
     xorl %eax, %eax
     rep stosl
+    movl %ebp, tdx_gpaw
 
     /* The test kernel's SEV-SNP is without #VC; its C-bit may be too */
     movl $CPUID_MAX_EXT, %eax
@@ -161,9 +186,11 @@ long_mode:
     movl %eax, %cr3
     movl $MSR_EFER, %ecx
     rdmsr
+    testl $EFER_LME, %eax
+    jnz 1f                      /* a TD may not write it */
     orl $EFER_LME, %eax
     wrmsr
-    movl $(CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_PE), %eax
+1:  movl $(CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_PE), %eax
     movl %eax, %cr0
     ljmpl $SEL_CODE64, $start64
 
@@ -180,6 +207,9 @@ start64:
     ud2
 
     .code32
+    .globl ap_td
+ap_td:
+    lgdtl gdtr
 ap32:
     load_data_segments
     jmp long_mode
@@ -217,6 +247,10 @@ pdpt:
     .globl c_bit_high
 c_bit_high:
     .long 0                     /* the upper half of a page table entry */
+
+    .globl tdx_gpaw
+tdx_gpaw:
+    .long 0                     /* bits of an address of a TD; or 0 */
 
     .section .noinit, "aw", @nobits
     .balign 0x1000
