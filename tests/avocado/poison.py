@@ -64,9 +64,9 @@ class PoisonTest(GuestTest):
         guest = self.guest(payload, wrapper=group.wrapper(), **options)
         guest.launch()
         guest.wait_for_line('# step before')
-        # All that an SEV-SNP guest uses is private; to look takes a second
-        before = set(private_frames(group)) if self.vm_type == 'sev-snp' \
-            else set()
+        # All that an SEV-SNP guest or a TD uses is private; to look takes a second
+        before = set(private_frames(group)) \
+            if self.vm_type in ('sev-snp', 'tdx') else set()
         guest.send('\n')
         guest.wait_for_line('# step poison')
         frames = [frame for frame in private_frames(group)
@@ -142,4 +142,12 @@ class SnpPoison(PoisonTest):
 
     def test_poison(self):
         """A machine check is a change of registers, so the VM stops."""
+        self.stops(self.poisoned(), injected=0)
+
+
+class TdxPoison(PoisonTest):
+    vm_type = 'tdx'
+
+    def test_poison(self):
+        """Nobody can give a TD a machine check, so the VM stops."""
         self.stops(self.poisoned(), injected=0)
