@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+TDX guests, an unmodified -object tdx-guest, on the test kernel.
+
+Its KVM has its own code for private memory, and something in place of the TDX
+module (tests/kernel/new/soft-tdx.patch).
+"""
+
+import struct
+
+from qemu.qmp import ExecuteError
+
+from workbench.guest.avocado import GuestTest
+from workbench.guest.guest import PAYLOADS
+from workbench.guest.vm_types import VM_TYPES
+
+FATAL_ERROR = 0x420000      # as the payload reports it
+HOLE = 40 << 30
+SECTION = struct.Struct('<IIQQII')
+PAGE = 4096
+
+
+class Launch(GuestTest):
+
+    vm_type = 'tdx'
+
+    def refuses(self, *arguments: str, machine: str = '',
+                image: bytes | None = None) -> str:
+        """What QEMU says that does not start such a VM."""
+        path = PAYLOADS / 'tdx.bin'
+        if image is not None:
+            path = self.directory / 'image'
+            path.write_bytes(image)
+        vm_type = VM_TYPES['tdx']
+        return self.refusal(
+            '-accel', 'kvm', *vm_type.arguments, '-m', '128M', '-machine',
+            f'q35{vm_type.machine}{machine}', '-bios', str(path), *arguments)
+
+    def with_first_section(self, offset: int, size: int) -> bytes:
+        """The image, of which something else is to be copied."""
+        image = bytearray((PAYLOADS / 'tdx.bin').read_bytes())
+        where = image.index(b'TDVF') + 16
+        _, _, *rest = SECTION.unpack_from(image, where)
+        SECTION.pack_into(image, where, offset, size, *rest)
+        return bytes(image)
+
+    def test_refused(self):
+        """What a TD cannot have is named."""
+        self.assertIn('SMM', self.refuses(machine=',smm=on'))
+        self.assertIn('PIC', self.refuses(machine=',pic=on'))
+        self.assertIn('split',
+                      self.refuses(machine=',kernel-irqchip=on'))
+        self.assertIn('Named cpu model', self.refuses('-cpu', 'EPYC'))
+        self.assertRegex(self.refuses('-smp', '200'),
+                         'Number of .*CPUs.* exceed')
+
+    def test_broken_image(self):
+        """Nothing behind the image gets into the guest."""
+        size = (PAYLOADS / 'tdx.bin').stat().st_size
+        self.assertIn('exceeds the image', self.refuses(
+            image=self.with_first_section(PAGE, size)))
+        self.assertIn('exceeds the image', self.refuses(
+            image=self.with_first_section(0xfffff000, PAGE)))
+        self.assertIn('not page aligned', self.refuses(
+            image=self.with_first_section(16, PAGE)))
+
+
+class State(GuestTest):
+
+    vm_type = 'tdx'
+
+    def test_fatal_error(self):
+        """A guest that reports one has panicked."""
+        guest = self.guest('tdx', parameters={'end': 'fatal'},
+                           arguments=['-action', 'panic=pause'])
+        guest.launch()
+        event = guest.event_wait('GUEST_PANICKED', timeout=120)
+        self.assertEqual(event['data']['info']['type'], 'tdx')
+        self.assertEqual(event['data']['info']['error-code'], FATAL_ERROR)
+        self.assertEqual(event['data']['info']['gpa'], HOLE)
+        self.assertIsNotNone(guest.event_wait('STOP', timeout=60))
+        self.assertEqual(guest.cmd('query-status')['status'],
+                         'guest-panicked')
+        self.assertIsNone(guest.event_wait('STOP', timeout=0))
+
+    def test_not_accepted(self):
+        """With the default, access to what is not accepted ends the VM."""
+        guest = self.guest('tdx', vm_properties=',sept-ve-disable=on')
+        guest.launch()
+        self.assertIsNotNone(guest.event_wait('STOP', timeout=120))
+        self.assertEqual(guest.cmd('query-status')['status'],
+                         'internal-error')
+
+    def test_cpu_plugged(self):
+        """A CPU more is refused, and the guest runs on."""
+        guest = self.guest('halves', parameters={
+            'base': 64 << 20, 'size': 4 << 20},
+            arguments=['-smp', '1,maxcpus=2'])
+        guest.launch()
+        guest.wait_for_line('# step start')
+        slot, = [cpu for cpu in guest.cmd('query-hotpluggable-cpus')
+                 if 'qom-path' not in cpu]
+        with self.assertRaisesRegex(ExecuteError, 'CPUs cannot be added'):
+            guest.cmd('device_add', id='cpu1', driver=slot['type'],
+                      **slot['props'])
+        self.assertEqual(guest.cmd('query-status')['status'], 'running')
