@@ -7,6 +7,7 @@
  * Parameters:
  *   base    guest-physical address, default 16M
  *   size    bytes, default 64K
+ *   refused 1: the first conversion to shared is refused; only look at this
  *   end     "exit" (default); or "fatal": report a fatal error
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -148,6 +149,21 @@ static void check_access(void)
     stamp_all(AGAIN_STAMP, true);
 }
 
+/* Who is to map what is shared may refuse, and nothing is lost by that */
+static void check_listener(void)
+{
+    uint64_t stopped;
+
+    stamp_all(PRIVATE_STAMP, true);
+    tap_is(tdx_map_gpa(base, size, false, &stopped), TDVMCALL_INVALID_OPERAND,
+           "refused by a listener");
+    tap_is(stopped, base, "from the start");
+    tap_is(count_stamped(PRIVATE_STAMP, true), size / PAGE_SIZE,
+           "all of it keeps contents");
+    tap_is(convert(base, size, false), 0, "it can be asked again");
+    tap_is(count_stamped(PRIVATE_STAMP, false), 0, "and is shared then");
+}
+
 static void set_pam(uint8_t value)
 {
     unsigned i;
@@ -220,6 +236,10 @@ int main(void)
         panic("0x%lx + 0x%lx is no usable RAM", base, size);
     }
     if (!tap_ok(tdx_present(), "this is a TD")) {
+        return tap_done();
+    }
+    if (param_u64("refused", 0)) {
+        check_listener();
         return tap_done();
     }
     check_contents();

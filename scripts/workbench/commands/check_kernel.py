@@ -4,7 +4,7 @@ Run the kernel's own tests of private memory on the emulated machine.
 
 They are built from the source of the kernel that runs, and show that KVM with
 the patches of tests/kernel/ is what it was: as it starts by default, and when
-it offers SEV-SNP.
+it offers SEV-SNP, or TDX.
 
 Exit status: 0 only if all pass.
 """
@@ -19,7 +19,8 @@ from ..build.selftests import TESTS, selftests
 from ..build.sources import KERNELS
 from ..machine import kvm
 
-PARAMETERS = ('kvm_amd.soft_snp=0', kvm.SOFT_SNP)
+PARAMETERS = {'lts': ('kvm_amd.soft_snp=0', kvm.SOFT_SNP),
+              'new': ('kvm_amd.soft_snp=0', kvm.SOFT_SNP, kvm.SOFT_TDX)}
 # Of kselftest, where a test cannot run
 SKIPPED = 4
 # Each test, and a line with its exit status
@@ -52,8 +53,9 @@ def body() -> int:
                         help="the Linux: Debian's long-term kernel, or the "
                         'newest kernel of its backports (%(default)s)')
     options = parser.parse_args()
-    found = [results(options.kernel, one) for one in PARAMETERS]
-    print(table([['test', *PARAMETERS],
+    parameters = PARAMETERS[options.kernel]
+    found = [results(options.kernel, one) for one in parameters]
+    print(table([['test', *parameters],
                  *([test, *(said(one.get(test)) for one in found)]
                    for test in TESTS)]))
     return int(any(one.get(test) != 0 for one in found for test in TESTS))
