@@ -6,12 +6,14 @@ Its KVM has its own code for private memory, and something in place of the TDX
 module (tests/kernel/new/soft-tdx.patch).
 """
 
+import socket
 import struct
+import threading
 
 from qemu.qmp import ExecuteError
 
 from workbench.guest.avocado import GuestTest
-from workbench.guest.guest import PAYLOADS
+from workbench.guest.guest import PAYLOADS, Guest
 from workbench.guest.vm_types import VM_TYPES
 
 FATAL_ERROR = 0x420000      # as the payload reports it
@@ -104,3 +106,51 @@ class State(GuestTest):
             guest.cmd('device_add', id='cpu1', driver=slot['type'],
                       **slot['props'])
         self.assertEqual(guest.cmd('query-status')['status'], 'running')
+
+
+class Quotes(GuestTest):
+    """What comes of them: nobody here makes real ones."""
+
+    vm_type = 'tdx'
+
+    def check(self, quotes: str) -> None:
+        guest = self.guest('tdx', parameters={'quotes': quotes})
+        super(Guest, guest).launch()
+        guest.cmd('qom-set', path='/objects/cgs0',
+                  property='quote-generation-socket',
+                  value={'type': 'unix', 'path': f'{self.directory}/quotes'})
+        guest.cmd('cont')
+        self.check_report(guest.finish())
+
+    def test_unavailable(self):
+        """The guest is told, as often as it asks."""
+        self.check('unavailable')
+
+    def test_served(self):
+        """A service answers each report, and the guest gets that."""
+        header = struct.Struct('<HHIII')
+        sizes = struct.Struct('<II')
+
+        def serve(connection: socket.socket) -> None:
+            with connection, connection.makefile('rb') as request:
+                size, = struct.unpack('>I', request.read(4))
+                message = request.read(size)
+                major, minor, _, _, _ = header.unpack_from(message)
+                report = message[header.size + sizes.size:]
+                answer = header.pack(
+                    major, minor, 1, header.size + sizes.size + len(report), 0
+                ) + sizes.pack(0, len(report)) + \
+                    bytes(byte ^ 0xff for byte in report)
+                connection.sendall(struct.pack('>I', len(answer)) + answer)
+
+        def serve_all() -> None:
+            while True:
+                try:
+                    serve(service.accept()[0])
+                except OSError:
+                    return
+        with socket.socket(socket.AF_UNIX) as service:
+            service.bind(str(self.directory / 'quotes'))
+            service.listen()
+            threading.Thread(target=serve_all, daemon=True).start()
+            self.check('served')

@@ -8,6 +8,7 @@
  *   base    guest-physical address, default 16M
  *   size    bytes, default 64K
  *   refused 1: the first conversion to shared is refused; only look at this
+ *   quotes  "served" by somebody, or "unavailable"; only look at this
  *   end     "exit" (default); or "fatal": report a fatal error
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -21,6 +22,15 @@
 #define PAM_COUNT 7
 #define PAM_ROM 0x00
 #define PAM_RAM 0x33
+
+/* A buffer for a report, and the quote that comes back */
+#define QUOTE_VERSION 1
+#define QUOTE_STATUS 8
+#define QUOTE_SIZES 16
+#define QUOTE_DATA 24
+#define QUOTE_IN_FLIGHT ~0ULL
+#define QUOTE_UNAVAILABLE 0x8000000000000001ULL
+#define QUOTES 20
 
 enum { PRIVATE_STAMP = 1, SHARED_STAMP, AGAIN_STAMP };
 
@@ -200,6 +210,47 @@ static void check_info(void)
     tap_ok(!regs.r10 && !regs.r13, "what QEMU has");
 }
 
+static uint64_t ask_for_quote(uint64_t report, uint32_t report_size)
+{
+    Tdvmcall regs = { .r11 = TDVMCALL_GET_QUOTE, .r12 = base | tdx_shared_bit(),
+                      .r13 = 2 * PAGE_SIZE };
+    uint64_t here = shared_address(base);
+
+    gpa_write64(here, QUOTE_VERSION);
+    gpa_write64(here + QUOTE_STATUS, 0);
+    gpa_write64(here + QUOTE_SIZES, report_size);
+    gpa_write64(here + QUOTE_DATA, report);
+    tdvmcall(&regs);
+    while (gpa_read64(here + QUOTE_STATUS) == QUOTE_IN_FLIGHT && !regs.r10) {
+        cpu_relax();
+    }
+    return regs.r10;
+}
+
+/* More than there may be at a time, as none may be left behind */
+static void check_quotes(bool is_served)
+{
+    const uint64_t status = shared_address(base + QUOTE_STATUS);
+    unsigned refused = 0, answered = 0;
+    uint64_t i;
+
+    tap_is(convert(base, PAGE_SIZE, false), 0, "the buffer is shared");
+    for (i = 0; i < QUOTES; i++) {
+        /* All but its first page is private */
+        refused += ask_for_quote(i, PAGE_SIZE) == TDVMCALL_INVALID_OPERAND;
+    }
+    tap_is(refused, QUOTES, "refused: a report in private memory");
+    tap_is(convert(base, 2 * PAGE_SIZE, false), 0, "all of it is shared");
+    for (i = 0; i < QUOTES; i++) {
+        answered += !ask_for_quote(i, sizeof(i)) &&
+                    (is_served ? !gpa_read64(status) &&
+                                 gpa_read64(status - QUOTE_STATUS +
+                                            QUOTE_DATA) == ~i
+                               : gpa_read64(status) == QUOTE_UNAVAILABLE);
+    }
+    tap_is(answered, QUOTES, "quotes are answered");
+}
+
 static unsigned wrong;
 
 /* Every so manieth page, so that neighbours are converted at the same time */
@@ -240,6 +291,10 @@ int main(void)
     }
     if (param_u64("refused", 0)) {
         check_listener();
+        return tap_done();
+    }
+    if (*param_str("quotes", "")) {
+        check_quotes(!strcmp(param_str("quotes", ""), "served"));
         return tap_done();
     }
     check_contents();
