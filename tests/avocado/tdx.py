@@ -93,6 +93,17 @@ class State(GuestTest):
         self.assertEqual(guest.cmd('query-status')['status'],
                          'internal-error')
 
+    def test_asked_for_all(self):
+        """Nobody waits until all of it is in memory."""
+        guest = self.guest('tdx', parameters={'whole': 1})
+        guest.launch()
+        guest.wait_for_line('# step asked')
+        self.assertLess(sum(
+            block['private-allocated'] for block in
+            guest.cmd('query-private-memory')['blocks']), 64 << 20)
+        guest.send('\n')
+        self.check_report(guest.finish())
+
     def test_cpu_plugged(self):
         """A CPU more is refused, and the guest runs on."""
         guest = self.guest('halves', parameters={

@@ -8,6 +8,7 @@
  *   base    guest-physical address, default 16M
  *   size    bytes, default 64K
  *   refused 1: the first conversion to shared is refused; only look at this
+ *   whole   1: ask for all of RAM at a time, and wait; only that
  *   quotes  "served" by somebody, or "unavailable"; only look at this
  *   end     "exit" (default); or "fatal": report a fatal error
  *
@@ -291,6 +292,13 @@ int main(void)
     }
     if (param_u64("refused", 0)) {
         check_listener();
+        return tap_done();
+    }
+    if (param_u64("whole", 0)) {
+        tap_is(hypercall(base, fwcfg_ram_size() - base, true), 0,
+               "asked for all of RAM");
+        tap_comment("step asked");
+        guest_wait_for('\n');
         return tap_done();
     }
     if (*param_str("quotes", "")) {
