@@ -6,6 +6,7 @@ Its KVM has its own code for private memory, and something in place of the TDX
 module (tests/kernel/new/soft-tdx.patch).
 """
 
+import os
 import socket
 import struct
 import threading
@@ -38,12 +39,15 @@ class Launch(GuestTest):
             '-accel', 'kvm', *vm_type.arguments, '-m', '128M', '-machine',
             f'q35{vm_type.machine}{machine}', '-bios', str(path), *arguments)
 
-    def with_first_section(self, offset: int, size: int) -> bytes:
-        """The image, of which something else is to be copied."""
+    def with_first_section(self, offset: int, size: int,
+                           address: int | None = None) -> bytes:
+        """The image, of which something else is to be copied; in pages."""
         image = bytearray((PAYLOADS / 'tdx.bin').read_bytes())
         where = image.index(b'TDVF') + 16
-        _, _, *rest = SECTION.unpack_from(image, where)
-        SECTION.pack_into(image, where, offset, size, *rest)
+        _, _, at, in_memory, *rest = SECTION.unpack_from(image, where)
+        if address is not None:
+            at, in_memory = address, size
+        SECTION.pack_into(image, where, offset, size, at, in_memory, *rest)
         return bytes(image)
 
     def test_refused(self):
@@ -65,6 +69,22 @@ class Launch(GuestTest):
             image=self.with_first_section(0xfffff000, PAGE)))
         self.assertIn('not page aligned', self.refuses(
             image=self.with_first_section(16, PAGE)))
+
+
+    def test_ovmf(self):
+        """Debian's firmware is launched, with all that its metadata name."""
+        guest = self.guest('tdx', arguments=['-bios', os.environ['QMP_OVMF']])
+        super(Guest, guest).launch()
+        # It would need #VE where the test kernel has none
+        self.assertEqual(guest.cmd('query-status')['status'], 'prelaunch')
+        self.assertGreater(sum(
+            block['private-allocated'] for block in
+            guest.cmd('query-private-memory')['blocks']), 4 << 20)
+
+    def test_no_memory(self):
+        """Firmware is not put where no memory can be private."""
+        self.assertIn('KVM_TDX_INIT_MEM_REGION failed', self.refuses(
+            image=self.with_first_section(0, PAGE, address=0xfee00000)))
 
 
 class State(GuestTest):
