@@ -24,7 +24,7 @@ TDX = {'avocado-tdx-new'} if bases.current().version != '10.0' else set()
 ON_LTS = {'avocado-lts', 'avocado-snp-lts', 'avocado-snp-c-bit-lts',
           'docs-host', 'docs-kvm'}
 ON_NEW = {'avocado-new', 'avocado-snp-new', 'avocado-snp-c-bit-new',
-          *TDX, 'docs-host'}
+          *TDX, 'docs-host', 'bases'}
 SELFTESTS = {'kernel-lts', 'kernel-new'}
 ON_KVM = {*ON_LTS, *ON_NEW}
 ON_EMULATOR = {'deb', 'machine', 'emulator', *SELFTESTS}
@@ -126,13 +126,13 @@ ANYWHERE = {'workbench', 'docs'}
 
 # The same in QEMU's tree
 QEMU_CHANGES = {
-    'system/memory.c': {*ON_QEMU, *ON_KVM, 'qemu-docs'},
-    'include/new.h': {*ON_QEMU, *ON_KVM, 'qemu-docs'},
+    'system/memory.c': {*ON_QEMU, *ON_KVM, 'qemu-docs'} - {'bases'},
+    'include/new.h': {*ON_QEMU, *ON_KVM, 'qemu-docs'} - {'bases'},
     'tests/qtest/private-memory-test.c': ON_QEMU,
     'docs/system/private-memory.rst': {'qemu-docs'},
     'python/qemu/machine.py': {*ON_QEMU, *ON_KVM, 'qemu-docs', 'deb',
                                'emulator'},
-    'build/config-host.h': {*ON_QEMU, *ON_KVM},
+    'build/config-host.h': {*ON_QEMU, *ON_KVM} - {'bases'},
     'build/qemu-system-x86_64': set(),
     'MAINTAINERS': set(),
 }
