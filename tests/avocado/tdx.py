@@ -23,6 +23,12 @@ SECTION = struct.Struct('<IIQQII')
 PAGE = 4096
 
 
+def private_allocated(guest: Guest) -> int:
+    """Bytes of host memory that the guest's private memory takes."""
+    return sum(block['private-allocated'] for block in
+               guest.cmd('query-private-memory')['blocks'])
+
+
 class Launch(GuestTest):
 
     vm_type = 'tdx'
@@ -70,16 +76,13 @@ class Launch(GuestTest):
         self.assertIn('not page aligned', self.refuses(
             image=self.with_first_section(16, PAGE)))
 
-
     def test_ovmf(self):
         """Debian's firmware is launched, with all that its metadata name."""
         guest = self.guest('tdx', arguments=['-bios', os.environ['QMP_OVMF']])
         super(Guest, guest).launch()
         # It would need #VE where the test kernel has none
         self.assertEqual(guest.cmd('query-status')['status'], 'prelaunch')
-        self.assertGreater(sum(
-            block['private-allocated'] for block in
-            guest.cmd('query-private-memory')['blocks']), 4 << 20)
+        self.assertGreater(private_allocated(guest), 4 << 20)
 
     def test_no_memory(self):
         """Firmware is not put where no memory can be private."""
@@ -118,9 +121,7 @@ class State(GuestTest):
         guest = self.guest('tdx', parameters={'whole': 1})
         guest.launch()
         guest.wait_for_line('# step asked')
-        self.assertLess(sum(
-            block['private-allocated'] for block in
-            guest.cmd('query-private-memory')['blocks']), 64 << 20)
+        self.assertLess(private_allocated(guest), 64 << 20)
         guest.send('\n')
         self.check_report(guest.finish())
 

@@ -94,11 +94,7 @@ static void convert_own_pages(void *rounds)
 
 int main(void)
 {
-    base = param_u64("base", 16 * MIB);
-    size = param_u64("size", 64 * KIB);
-    if ((base | size) % PAGE_SIZE || !memory_is_usable(base, size)) {
-        panic("0x%lx + 0x%lx is no usable RAM", base, size);
-    }
+    param_memory(&base, &size);
     if (!tap_ok(c_bit(), "the CPU has a C-bit")) {
         return tap_done();
     }

@@ -235,11 +235,7 @@ int main(void)
 {
     const char *end = param_str("end", "exit");
 
-    size = param_u64("size", 64 * KIB);
-    base = param_u64("base", 16 * MIB);
-    if ((base | size) % PAGE_SIZE || !memory_is_usable(base, size)) {
-        panic("0x%lx + 0x%lx is no usable RAM", base, size);
-    }
+    param_memory(&base, &size);
     tap_is(rdmsr(MSR_SEV_STATUS) & SEV_STATUS_SNP, SEV_STATUS_SNP,
            "the CPU says that this is SEV-SNP");
     tap_ok(launched_cpuid(), "the CPUID page is what the CPU says");

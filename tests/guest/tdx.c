@@ -282,11 +282,7 @@ int main(void)
 {
     Tdvmcall fatal = { 0, TDVMCALL_FATAL_ERROR, FATAL_ERROR, HOLE, 0 };
 
-    size = param_u64("size", 64 * KIB);
-    base = param_u64("base", 16 * MIB);
-    if ((base | size) % PAGE_SIZE || !memory_is_usable(base, size)) {
-        panic("0x%lx + 0x%lx is no usable RAM", base, size);
-    }
+    param_memory(&base, &size);
     if (!tap_ok(tdx_present(), "this is a TD")) {
         return tap_done();
     }

@@ -77,3 +77,12 @@ bool memory_is_usable(uint64_t gpa, uint64_t size)
     }
     return !size;
 }
+
+void param_memory(uint64_t *base, uint64_t *size)
+{
+    *base = param_u64("base", 16 * MIB);
+    *size = param_u64("size", 64 * KIB);
+    if ((*base | *size) % PAGE_SIZE || !memory_is_usable(*base, *size)) {
+        panic("0x%lx + 0x%lx is no usable RAM", *base, *size);
+    }
+}

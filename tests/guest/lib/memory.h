@@ -48,6 +48,16 @@ const MemoryRange *memory_ranges(unsigned *count);
 bool memory_is_usable(uint64_t gpa, uint64_t size);
 
 /**
+ * param_memory: get the parameters "base" and "size" of a test
+ *
+ * Panics if they are no whole pages that memory_is_usable().
+ *
+ * @base: set to a guest-physical address, 16M if none is given
+ * @size: set to a number of bytes, 64K if none is given
+ */
+void param_memory(uint64_t *base, uint64_t *size);
+
+/**
  * gpa_to_ptr: pointer to guest-physical memory
  *
  * @gpa: guest-physical address, below MAPPED_GIB GiB
