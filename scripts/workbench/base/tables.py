@@ -9,18 +9,15 @@ class Target:
     """What a figure was meant to be."""
     what: str
     measured: float
-    limit: float
-    at_least: bool = False      # else at most
+    limit: float                # at most
     unit: str = ''
 
     def row(self) -> list[str]:
         """Cells under TARGET_HEAD."""
-        missed = (self.limit - self.measured if self.at_least else
-                  self.measured - self.limit)
+        missed = self.measured - self.limit
         met = 'yes' if missed <= 0 else f'no, by {missed / self.limit:.0%}'
-        sign = '>=' if self.at_least else '<='
         return [self.what, f'{self.measured:.2f}{self.unit}',
-                f'{sign} {self.limit:g}{self.unit}', met]
+                f'<= {self.limit:g}{self.unit}', met]
 
 
 TARGET_HEAD = ['target', 'measured', 'limit', 'met']

@@ -146,7 +146,8 @@ def _with_files(repo: Path, tree: str, other: str, files: set[str]) -> str:
         return git(repo, 'write-tree', **environ).strip()
 
 
-def _by_file(repo: Path, step: Step, head: str, pick: Merge) -> Merge | None:
+def _by_file(repo: Path, step: Step, pick: Merge, alone: Merge
+             ) -> Merge | None:
     """
     Make a patch that has come to another place, where it meets others.
 
@@ -156,15 +157,14 @@ def _by_file(repo: Path, step: Step, head: str, pick: Merge) -> Merge | None:
     here, there = change(repo, step.old), change(repo, step.there)
     resolved = {file for file in here.keys() | there.keys()
                 if here.get(file) != there.get(file)}
-    alone = merge(repo, f'{step.new}^', head, step.new)
     was = merge(repo, f'{step.old}^', f'{step.new}^', step.old)
     base = step.old if resolved & set(was.conflicts) else was.tree
     both = merge(repo, base, pick.tree, step.new)
     if resolved & {*pick.conflicts, *both.conflicts} or \
             set(alone.conflicts) - resolved:
         return None
-    return Merge(alone.base, head, step.new,
-                 _with_files(repo, alone.tree, both.tree, resolved), ())
+    return replace(alone, alone=False, conflicts=(), tree=_with_files(
+        repo, alone.tree, both.tree, resolved))
 
 
 def _candidates(repo: Path, step: Step, head: str) -> list[Merge]:
@@ -176,22 +176,20 @@ def _candidates(repo: Path, step: Step, head: str) -> list[Merge]:
     if not step.new or not step.old or \
             change(repo, step.old) == change(repo, step.new):
         return [pick]
-    found = []
     if pick.conflicts:
-        made = _by_file(repo, step, head, pick)
-        if made:
-            return [made]
-    else:
-        # The old patch on what is before the new one
-        was = merge(repo, f'{step.old}^', f'{step.new}^', step.old)
-        for base in [step.old] if was.conflicts else [was.tree, step.old]:
-            found.append(merge(repo, base, pick.tree, step.new))
-            if not found[-1].conflicts:
-                return found
-    # That may conflict less, but has nothing of what was resolved in the patch
-    # that is there
-    return found or [replace(merge(repo, f'{step.new}^', head, step.new),
-                             alone=True)]
+        # That may conflict less, but has nothing of what was resolved in the
+        # patch that is there
+        alone = replace(merge(repo, f'{step.new}^', head, step.new),
+                        alone=True)
+        return [_by_file(repo, step, pick, alone) or alone]
+    found = []
+    # The old patch on what is before the new one
+    was = merge(repo, f'{step.old}^', f'{step.new}^', step.old)
+    for base in [step.old] if was.conflicts else [was.tree, step.old]:
+        found.append(merge(repo, base, pick.tree, step.new))
+        if not found[-1].conflicts:
+            break
+    return found
 
 
 def _message(repo: Path, plan: Plan, step: Step) -> str:
@@ -245,7 +243,8 @@ def load(repo: Path) -> Plan | None:
     return Plan(**read)
 
 
-def _unmerged(repo: Path) -> list[str]:
+def unmerged(repo: Path) -> list[str]:
+    """Files in conflict."""
     return git(repo, 'diff', '--name-only', '--diff-filter=U').split()
 
 
@@ -262,13 +261,13 @@ def _stop(repo: Path, plan: Plan, step: Step, best: Merge) -> bool:
                    capture_output=True, check=False)
     subprocess.run([*GIT, *RERERE, 'rerere'], cwd=repo, capture_output=True,
                    check=False)
-    plan.stopped = bool(_unmerged(repo))
+    plan.stopped = bool(unmerged(repo))
     save(repo, plan)
     return plan.stopped
 
 
 def _conflict(repo: Path, plan: Plan, step: Step) -> Failure:
-    files = _unmerged(repo)
+    files = unmerged(repo)
     return Failure(
         f"patch {plan.done + 1} of {len(plan.steps)}, '{step.subject}', "
         f'conflicts in {", ".join(files)}: resolve it in {repo}, git add, and '
@@ -298,7 +297,7 @@ def go_on(repo: Path, plan: Plan, progress: Callable[[float], None]) -> None:
 
 def _take_resolved(repo: Path, plan: Plan) -> None:
     step = plan.steps[plan.done]
-    if _unmerged(repo):
+    if unmerged(repo):
         raise _conflict(repo, plan, step)
     marked = [name for name in
               git(repo, 'diff', '--name-only', '--cached', 'HEAD').split()

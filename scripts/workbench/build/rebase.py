@@ -6,36 +6,26 @@ import subprocess
 from pathlib import Path
 
 from ..base.steps import Bar, Failure, step
+from .carry import RERERE, unmerged
 from .qemu import BASE_TAG, GIT, Tree, git, identity
 
 BRANCH = 'private-memory'
 BASE = f'refs/{BRANCH}/base'
-# A conflict that was resolved once is resolved again
-RERERE = ('-c', 'rerere.enabled=true', '-c', 'rerere.autoupdate=true')
 
 
-def _conflicts(onto: Path) -> list[str]:
-    return git(onto, 'diff', '--name-only', '--diff-filter=U').split()
-
-
-def _rebase(onto: Path, head: str) -> bool:
-    """False if it stopped at a conflict."""
+def _rebase(onto: Path, *arguments: str) -> bool:
+    """Go on to the end; False if there is a conflict that is not known."""
     said = subprocess.run(
-        [*GIT, *RERERE, 'rebase', '--quiet', '--onto', head, BASE, BRANCH],
+        [*GIT, *RERERE, '-c', 'core.editor=true', 'rebase', *arguments],
         cwd=onto, capture_output=True, text=True, check=False,
         env={**os.environ, **identity(onto)})
-    while said.returncode:
-        if not (onto / git(onto, 'rev-parse', '--git-path', 'rebase-merge'
-                           ).strip()).exists():
-            raise Failure(f'git rebase: {said.stderr.strip()}')
-        if _conflicts(onto):
-            return False
-        # All of them were resolved before
-        said = subprocess.run(
-            [*GIT, *RERERE, '-c', 'core.editor=true', 'rebase', '--continue'],
-            cwd=onto, capture_output=True, text=True, check=False,
-            env={**os.environ, **identity(onto)})
-    return True
+    if not said.returncode:
+        return True
+    if not (onto / git(onto, 'rev-parse', '--git-path', 'rebase-merge'
+                       ).strip()).exists():
+        raise Failure(f'git rebase: {said.stderr.strip()}')
+    # Without any, all of them were resolved before
+    return not unmerged(onto) and _rebase(onto, '--continue')
 
 
 def run(tree: Tree, onto: Path) -> None:
@@ -57,11 +47,11 @@ def run(tree: Tree, onto: Path) -> None:
     def body(_bar: Bar) -> bool:
         git(onto, 'fetch', '--quiet', '--no-tags', str(tree.path),
             f'HEAD:refs/heads/{BRANCH}', f'+refs/tags/{BASE_TAG}:{BASE}')
-        return _rebase(onto, head)
+        return _rebase(onto, '--quiet', '--onto', head, BASE, BRANCH)
 
     if not step(f'Rebase the series onto {head[:12]}', body):
         raise Failure(
-            f'{", ".join(_conflicts(onto))} in {onto}: both changed it; '
+            f'{", ".join(unmerged(onto))} in {onto}: both changed it; '
             'resolve the conflict, git add, and run git -c rerere.enabled=true '
             'rebase --continue there (or --abort)')
     print(f'branch {BRANCH} in {onto}: '

@@ -58,10 +58,8 @@ def export_cover(tree: Tree, topic: Topic, target: Path) -> None:
             '--cover-letter', '--cover-from-description=none',
             GIT_COMMITTER_NAME=name, GIT_COMMITTER_EMAIL=email)
         letter, = Path(directory).glob('0000-*')
-        header, body = letter.read_text().split('\n\n', 1)
-        header = re.sub(r'^Date: .*\n', '', header, flags=re.M)
         (target / COVER).write_text(
-            f'{header}\n\n{body}'
+            normalize(letter.read_text())
             .replace('*** SUBJECT HERE ***', title)
             .replace('*** BLURB HERE ***', blurb.rstrip()))
 

@@ -6,12 +6,13 @@ first patch, a blank line, and its cover letter.  The patches from that one on,
 up to the next topic's first one, go to a directory of the same name.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..base import bases
 from ..base.steps import Failure
-from .qemu import BASE_TAG, Tree, git
+from .carry import by_subject
+from .qemu import BASE_TAG, Tree
 
 BEGINS = 'Begins with: '
 
@@ -50,35 +51,25 @@ def cut(tree: Tree) -> list[Topic]:
     topics = read() if tree.series == tree.base.series else []
     if not topics:
         return [Topic()]
-    lines = git(tree.path, 'log', '--reverse', '--format=%H %s',
-                f'{BASE_TAG}..').splitlines()
-    commits = {subject: commit for commit, subject in
-               (line.split(' ', 1) for line in lines)}
+    commits = by_subject(tree.path, BASE_TAG, 'HEAD')
     missing = [topic for topic in topics if topic.begins not in commits]
     if missing:
         raise Failure(f"no commit is '{missing[0].begins}', with which "
                       f'{missing[0].name}.txt begins: correct that')
-    order = list(commits)
-    places = [order.index(topic.begins) for topic in topics]
+    subjects, hashes = list(commits), list(commits.values())
+    places = [subjects.index(topic.begins) for topic in topics]
     if places != sorted(set(places)) or places[0]:
         raise Failure('the commits with which topics begin are not in the '
                       'order of patches/topics/, or the first one is not the '
                       'first commit')
-    found = []
-    for number, topic in enumerate(topics):
-        last = (places + [len(order)])[number + 1] - 1
-        place = places[number]
-        found.append(Topic(
-            topic.name, topic.letter, topic.begins,
-            base=commits[order[place - 1]] if place else BASE_TAG,
-            head=commits[order[last]],
-            needs=topics[number - 1].name if number else ''))
-    return found
+    heads = [hashes[place - 1] for place in [*places[1:], len(hashes)]]
+    return [replace(topic, base=base, head=head, needs=before)
+            for topic, base, head, before in zip(
+                topics, [BASE_TAG, *heads], heads,
+                ['', *(topic.name for topic in topics)])]
 
 
 def cover_text(tree: Tree, topic: Topic) -> str:
     """The letter, and where its patches apply."""
     after = f', after topic {topic.needs}' if topic.needs else ''
-    return (f'{topic.letter.rstrip()}\n\nBase: QEMU {tree.version()}{after}\n')
-
-
+    return f'{topic.letter.rstrip()}\n\nBase: QEMU {tree.version()}{after}\n'

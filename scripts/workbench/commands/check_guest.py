@@ -87,7 +87,7 @@ def body() -> int:
         os.environ['QMP_OVMF'] = str(ovmf_image())
         if VM_TYPES[options.vm_type].has_c_bit:
             os.environ[PACKAGES] = str(debian_guest())
-        else:
+        elif options.vm_type == 'sev-snp':
             os.environ[libvirt_root.VARIABLE] = \
                 str(libvirt_root.libvirt_root())
     return subprocess.run(
