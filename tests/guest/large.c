@@ -3,7 +3,7 @@
  *
  * Every other run of pages is private before, so that the conversion changes
  * all the others. "# bench large ticks=T count=N" says how long N took. After
- * "# step done" the payload waits for a newline.
+ * "# step done" the payload waits for a newline. May be reset.
  *
  * Parameters:
  *   base   guest-physical address, default 4G
@@ -27,6 +27,7 @@ int main(void)
     if (!kvm_present()) {
         return tap_skip_all("not running on KVM");
     }
+    boot_begin();
     for (i = 0; i < count; i++) {
         uint64_t start;
 
