@@ -13,7 +13,6 @@ from workbench.base.paths import REPO
 from workbench.docs import doccommands
 from workbench.guest.avocado import GuestTest
 from workbench.guest.console import BINARY
-from workbench.guest.guest import has_mapped_guest_memfd
 from workbench.guest.guests import sections
 
 PAGE = REPO / 'docs' / 'troubleshooting.rst'
@@ -202,12 +201,6 @@ class Troubleshooting(GuestTest):
         'blob resources are not possible':
             lambda self: self.backend('share=on', '-device',
                                       'virtio-gpu-pci,blob=on'),
-        'this kernel cannot map':
-            lambda self: self.one_file('-accel', 'kvm', *PROTECTED)
-            if not has_mapped_guest_memfd() else None,
-        'this kernel cannot share':
-            lambda self: self.one_file('-accel', 'kvm', *PROTECTED)
-            if has_mapped_guest_memfd() else None,
         'the accelerator has no guest_memfd':
             lambda self: self.one_file('-accel', 'tcg'),
         'share=off is not possible':
