@@ -103,10 +103,10 @@ class DomainTest(avocado.Test):
             if domain.serial.exists():
                 self.log.info('serial:\n%s', domain.serial.read_text())
 
-    def define(self, payload, which='sw-protected', changes=()):
+    def define(self, payload, which='sw-protected', changes=(), suffix=''):
         """`changes` are pairs of what the XML has, and what to have instead."""
         # Tests run at the same time
-        name = self._testMethodName.replace('_', '-')
+        name = self._testMethodName.replace('_', '-') + suffix
         domain = Domain(f'{name}-{payload}', payload, which)
         for old, new in changes:
             self.assertIn(old, domain.xml)
@@ -127,6 +127,10 @@ class DomainTest(avocado.Test):
     def wait_until_busy(self, domain):
         """The payload of that name converts memory from now on."""
         wait_until(lambda: '# busy' in domain.serial.read_text(), 'busy')
+
+    def wait_until_off(self, domain):
+        wait_until(lambda: domain.virsh('domstate').strip() == 'shut off',
+                   'shut off')
 
     def check_conversions(self, domain):
         """It goes on."""
@@ -282,14 +286,36 @@ class LaunchSecurity(DomainTest):
 
         # Memory and registers of a measured guest cannot be those of its start
         domain.virsh('reset')
-        wait_until(lambda: domain.virsh('domstate').strip() == 'shut off',
-                   'shut off')
-        self.assertIn('cpus are not resettable, terminating',
+        self.wait_until_off(domain)
+        self.assertIn('a VM with protected CPUs cannot be reset',
                       domain.log.read_text())
         domain.virsh('start')
         self.assertEqual(domain.virsh('domstate').strip(), 'running')
         domain.virsh('destroy')
         domain.virsh('undefine')
+
+    def test_on_reboot(self):
+        """
+        A guest that resets itself is shut off, whatever <on_reboot> says: with
+        "restart" QEMU says why.
+        """
+        for action in ('restart', 'destroy'):
+            with self.subTest(action):
+                domain = self.define(
+                    'snp', 'launch-security', [(
+                        '  <features>',
+                        "<sysinfo type='fwcfg'><entry name='opt/guest/end'>"
+                        f'reset</entry></sysinfo><on_reboot>{action}'
+                        '</on_reboot><features>')], suffix=f'-{action}')
+                domain.virsh('start')
+                self.wait_until_off(domain)
+                self.assertIn('(shutdown)',
+                              domain.virsh('domstate', '--reason'))
+                self.assertEqual(
+                    'guest-reset: a VM with protected CPUs cannot be reset; '
+                    'stopping it, start it again' in domain.log.read_text(),
+                    action == 'restart')
+                domain.virsh('undefine')
 
     def check_backing(self, element, discard, before='<vcpu>'):
         """The guest runs on such memory, and QEMU frees this of it."""

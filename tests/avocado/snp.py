@@ -13,6 +13,7 @@ import re
 import subprocess
 from pathlib import Path
 
+from qemu.qmp import ExecuteError
 from workbench.guest.avocado import GuestTest
 from workbench.guest.guest import PAYLOADS, Guest
 from workbench.guest.vm_types import VM_TYPES
@@ -186,14 +187,43 @@ class State(SnpTest):
         guest.cmd('system_reset')
         guest.event_wait('SHUTDOWN')
         self.assertEqual(guest.cmd('query-private-memory'), before)
+        self.assertEqual(guest.cmd('query-status')['status'], 'shutdown')
+        with self.assertRaisesRegex(ExecuteError, 'reset|Resetting'):
+            guest.cmd('cont')
         guest.stop()
-        self.assertIn('cpus are not resettable', guest.get_log())
+        self.assertIn('host-qmp-system-reset: a VM with protected CPUs cannot '
+                      'be reset; stopping it, start it again', guest.get_log())
 
     def test_shutdown(self):
         guest = self.guest('snp', parameters={'end': 'shutdown'})
         guest.launch()
         self.check_report(guest.finish())
         self.assertEqual(guest.exitcode(), 0, guest.get_log())
+
+    def rebooted(self, end: str, *arguments: str) -> str:
+        """QEMU's log, of a guest that resets itself: QEMU ends."""
+        guest = self.guest('snp', reboot=True, arguments=arguments,
+                           parameters={'end': end})
+        guest.launch()
+        self.check_report(guest.finish())
+        self.assertEqual(guest.exitcode(), 0, guest.get_log())
+        shutdown = guest.event_wait('SHUTDOWN', timeout=0)
+        self.assertEqual(shutdown['data'],
+                         {'guest': True, 'reason': 'guest-reset'})
+        return guest.get_log()
+
+    def test_reboot(self):
+        """By a register, or by a triple fault: QEMU says why it ends."""
+        for end in ('reset', 'shutdown'):
+            self.assertIn('guest-reset: a VM with protected CPUs cannot be '
+                          'reset; ending it, start it again',
+                          self.rebooted(end))
+
+    def test_reboot_ends(self):
+        """Where that is what was asked for, there is nothing to say."""
+        for action in (['-no-reboot'], ['-action', 'reboot=shutdown']):
+            self.assertNotIn('cannot be reset',
+                             self.rebooted('reset', *action))
 
     def terminated(self, end: str) -> str:
         """QEMU's log, of a guest that asks for its end: it has panicked."""

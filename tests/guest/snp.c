@@ -269,5 +269,9 @@ int main(void)
         tap_done();
         guest_triple_fault();
     }
+    if (!strcmp(end, "reset")) {
+        tap_done();
+        guest_reset();
+    }
     return tap_done();
 }
