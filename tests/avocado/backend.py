@@ -139,11 +139,11 @@ class Backend(GuestTest):
 
     def test_numa_policy(self):
         """mbind() accepts it, and knows it afterwards."""
-        guest = self.two_nodes(',policy=bind,host-nodes=0')
+        guest = self.two_nodes(',policy=bind,host-nodes=0-1')
         guest.launch()
         guest.wait_for_line('# step start')
         maps = Path(f'/proc/{guest.get_pid()}/numa_maps').read_text()
-        self.assertRegex(maps, r' bind:0 file=/memfd:memory-backend-memfd')
+        self.assertRegex(maps, r' bind:0-1 file=/memfd:memory-backend-memfd')
 
     def test_properties(self):
         guest = self.guest(

@@ -358,6 +358,37 @@ class LaunchSecurity(DomainTest):
             finally:
                 NR_HUGEPAGES.write_text('0')
 
+    def bound(self, element=''):
+        """A domain whose memory has to be in the second NUMA node."""
+        return self.define('busy', 'launch-security', [
+            ('<vcpu>', "<numatune><memory mode='strict' nodeset='0-1'/>"
+             "<memnode cellid='0' mode='strict' nodeset='1'/></numatune>"
+             f'{element}<vcpu>'),
+            ("<cpu mode='host-passthrough'/>",
+             "<cpu mode='host-passthrough'><numa><cell id='0' cpus='0' "
+             "memory='256' unit='MiB'/></numa></cpu>")])
+
+    def test_numatune(self):
+        """Private memory is bound as it is allocated, so at start."""
+        domain = self.bound(
+            "<memoryBacking><allocation mode='immediate'/></memoryBacking>")
+        domain.virsh('start')
+        self.wait_until_busy(domain)
+        # numa.py looks at where that is
+        domain.memory = 'ram-node0'
+        self.assertGreater(self.memory(domain)['private-allocated'],
+                           250 * MIB)
+        self.check_conversions(domain)
+
+    def test_numatune_refused(self):
+        """Otherwise QEMU says that it would not be."""
+        domain = self.bound()
+        with self.assertRaises(subprocess.CalledProcessError) as failed:
+            domain.virsh('start')
+        self.assertIn('policy=bind is not possible for private memory',
+                      failed.exception.output)
+        domain.virsh('undefine')
+
     def test_cells(self):
         """Each NUMA cell is memory of its own."""
         domain = self.start((

@@ -201,6 +201,8 @@ class Troubleshooting(GuestTest):
         'blob resources are not possible':
             lambda self: self.backend('share=on', '-device',
                                       'virtio-gpu-pci,blob=on'),
+        'policy=... is not possible':
+            lambda self: self.backend('policy=bind,host-nodes=1'),
         'the accelerator has no guest_memfd':
             lambda self: self.one_file('-accel', 'tcg'),
         'share=off is not possible':

@@ -92,6 +92,7 @@ def body() -> int:
                 str(libvirt_root.libvirt_root())
     return subprocess.run(
         [REPO / 'scripts' / 'with-kvm', '--kernel', options.kernel, '--iommu',
+         '--numa-nodes', '2',
          '--timeout', str(options.timeout),
          *parameters, '--',
          *inside(*runner, *map(str, tests))],

@@ -60,6 +60,9 @@ def body() -> int:
                         help='memory of the emulated machine (%(default)s)')
     parser.add_argument('--cpus', type=int, default=2, metavar='N',
                         help='CPUs of the emulated machine (%(default)s)')
+    parser.add_argument('--numa-nodes', type=int, default=1, metavar='N',
+                        help='NUMA nodes of the emulated machine, with a part '
+                        'of its CPUs and memory each (%(default)s)')
     parser.add_argument('--iommu', action='store_true',
                         help='add an IOMMU, and an edu device that is bound to '
                         'vfio-pci; its address is in $WITH_KVM_DEVICE')
@@ -90,7 +93,8 @@ def body() -> int:
         here = emulated()
     else:
         special = options.emulate or options.iommu or options.kernel or \
-            options.append or options.count_instructions
+            options.append or options.count_instructions or \
+            options.numa_nodes > 1
         here = not special and machine_has_it()
     if here:
         try:
@@ -103,7 +107,8 @@ def body() -> int:
     packages.install()
     os.makedirs(build_dir(), exist_ok=True)
     machine = Machine(share=build_dir(), memory=options.mem,
-                      cpus=options.cpus, iommu=options.iommu,
+                      cpus=options.cpus, nodes=options.numa_nodes,
+                      iommu=options.iommu,
                       kernel=options.kernel or 'lts', append=options.append,
                       count=options.count_instructions)
     return run(machine, command, options.timeout)

@@ -30,5 +30,13 @@ class MemoryCgroup:
         values = dict(line.split() for line in lines)
         return sum(int(values[name]) for name in names)
 
+    def nodes(self, *names: str) -> list[int]:
+        """The same for each NUMA node."""
+        lines = (self.path / 'memory.numa_stat').read_text().splitlines()
+        values = {name: [int(node.split('=')[1]) for node in nodes]
+                  for name, *nodes in map(str.split, lines)}
+        return [sum(column) for column in
+                zip(*(values[name] for name in names))]
+
     def remove(self) -> None:
         self.path.rmdir()

@@ -58,6 +58,7 @@ class Machine:
     share: Path                         # the directory that is writable
     memory: str = '4G'
     cpus: int = 2                       # that run the command
+    nodes: int = 1                      # of NUMA
     iommu: bool = False                 # with an edu device behind it
     kernel: str = 'lts'                 # one of sources.KERNELS
     append: list[str] = field(default_factory=list)     # kernel parameters
@@ -105,6 +106,22 @@ class Machine:
                     'shift=0,sleep=off', '-cpu', cpu]
         return ['-accel', 'tcg,thread=multi', '-cpu', cpu]
 
+    def numa(self) -> list[str]:
+        """CPUs, and nodes that have a part of them and of the memory each."""
+        cpus = self.cpus + self.spares_first_cpu
+        if self.nodes == 1:
+            return ['-smp', str(cpus)]
+        kib = int(self.memory[:-1]) << {'M': 10, 'G': 20}[self.memory[-1]]
+        result = ['-smp', f'{cpus},sockets={cpus}']
+        for node in range(self.nodes):
+            result += ['-object', f'memory-backend-ram,id=node{node},'
+                       f'size={kib // self.nodes}K',
+                       '-numa', f'node,nodeid={node},memdev=node{node}']
+        for cpu in range(cpus):
+            node = cpu * self.nodes // cpus
+            result += ['-numa', f'cpu,node-id={node},socket-id={cpu}']
+        return result
+
     def arguments(self, run: Path, init: Path,
                   sockets: dict[str, int]) -> list[str]:
         def export(path: str | Path, tag: str, *options: str) -> str:
@@ -121,7 +138,7 @@ class Machine:
         result = [
             self.program, '-no-user-config', '-nodefaults', '-no-reboot',
             '-display', 'none', *self.processor(), '-m', self.memory,
-            '-smp', str(self.cpus + self.spares_first_cpu),
+            *self.numa(),
             '-kernel', str(self.image),
             '-serial', f'file:{run}/console.log',
             # First of the virtio devices, so that its ports are vport0pN
