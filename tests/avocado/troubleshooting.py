@@ -27,6 +27,7 @@ SIZE = 64 * MIB
 RAM, HOLE = 16 * MIB, 512 * MIB
 EFAULT, ENOMEM, EHWPOISON = 14, 12, 133
 TO_SHARED, TO_PRIVATE = 0, 16           # KVM_MAP_GPA_RANGE_ENCRYPTED
+QUEUE_SIZE = 1024                       # of virtio-blk
 PRIVATE = 8                             # KVM_MEMORY_EXIT_FLAG_PRIVATE
 
 
@@ -99,11 +100,11 @@ class Troubleshooting(GuestTest):
         return self.machine(f'private_map_gpa_range 0 {RAM} 1 {TO_PRIVATE}',
                             ask=(command, arguments))
 
-    def private_queue(self) -> str:
-        """A legacy virtio device whose queue is private is kicked."""
+    def private_virtio(self, *commands: str) -> str:
+        """A legacy virtio device is kicked after these commands."""
         config, base = 0x80000000 | 4 << 11, 0xc000
         return self.machine(
-            f'private_map_gpa_range 0 {RAM} 16 {TO_PRIVATE}',
+            *commands,
             f'outl 0xcf8 {config | 0x10}', f'outl 0xcfc {base}',
             f'outl 0xcf8 {config | 0x04}', 'outl 0xcfc 7',
             f'outb {base + 0x12} 7',            # status: driver is ready
@@ -113,6 +114,19 @@ class Troubleshooting(GuestTest):
                        '-device', 'virtio-blk-pci,drive=disk,addr=04.0,'
                        'disable-legacy=off,disable-modern=on,'
                        'iommu_platform=off,ioeventfd=off'))
+
+    def private_queue(self) -> str:
+        """Its queue is private."""
+        return self.private_virtio(
+            f'private_map_gpa_range 0 {RAM} 16 {TO_PRIVATE}')
+
+    def private_buffer(self) -> str:
+        """What the first descriptor in its queue is for is private."""
+        buffer, available = RAM + MIB, RAM + QUEUE_SIZE * 16
+        return self.private_virtio(
+            f'private_map_gpa_range 0 {buffer} 1 {TO_PRIVATE}',
+            f'writeq {RAM} {buffer}', f'writel {RAM + 8} 16',
+            f'writel {available} {1 << 16}')
 
     def short_file(self) -> str:
         """An ordinary guest whose memory's file is cut short."""
@@ -251,6 +265,8 @@ class Troubleshooting(GuestTest):
                 ask=('system_reset', {})),
         'memory of a virtqueue':
             lambda self: self.private_queue(),
+        'which is private memory':
+            lambda self: self.private_buffer(),
         'PRIVATE_MEMORY_ACCESS_REFUSED':
             lambda self: self.machine(
                 f'private_map_gpa_range 0 {RAM} 1 {TO_PRIVATE}',
