@@ -21,20 +21,20 @@ def _entry(name: str, mode: int, data: bytes = b'') -> bytes:
     return b''.join(part + b'\0' * (-len(part) % 4) for part in (head, data))
 
 
-def _files(packages: Path) -> Iterator[bytes]:
+def _files(packages: Path, init: Path) -> Iterator[bytes]:
     for directory in ('bin', 'dev', 'proc', 'sys'):
         yield _entry(directory, DIRECTORY)
     yield _entry('bin/busybox', PROGRAM, (packages / 'busybox').read_bytes())
     for module in packages.glob('*.ko'):
         yield _entry(module.name, PROGRAM, module.read_bytes())
-    yield _entry('init', PROGRAM, INIT.read_bytes())
+    yield _entry('init', PROGRAM, init.read_bytes())
     yield _entry('TRAILER!!!', 0)
 
 
-def arguments(directory: Path) -> list[str]:
+def arguments(directory: Path, init: Path = INIT) -> list[str]:
     """QEMU's, for its firmware to start Linux; they need files there."""
     packages = Path(os.environ[PACKAGES])
     initramfs = directory / 'initramfs'
-    initramfs.write_bytes(b''.join(_files(packages)))
+    initramfs.write_bytes(b''.join(_files(packages, init)))
     return ['-kernel', str(packages / 'vmlinuz'), '-initrd', str(initramfs),
             '-append', 'console=ttyS0 panic=-1 loglevel=6']
