@@ -15,7 +15,9 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
+#include "apic.h"
 #include "guest.h"
+#include "mmio.h"
 
 #define HOLE (40 * GIB)         /* nobody gives this guest so much memory */
 #define FATAL_ERROR 0x8000000000420000ULL       /* bit 63: R13 is an address */
@@ -32,6 +34,20 @@
 #define QUOTE_IN_FLIGHT ~0ULL
 #define QUOTE_UNAVAILABLE 0x8000000000000001ULL
 #define QUOTES 20
+
+/* Devices of QEMU that are always there, and some of their registers */
+#define IOAPIC_INDEX 0xfec00000
+#define IOAPIC_WINDOW 0xfec00010
+#define IOAPIC_ENTRY_HIGH 0x11  /* of the first interrupt: all bits are kept */
+#define HPET 0xfed00000         /* its capabilities, which nobody can write */
+#define PORT_PCI_ADDRESS 0xcf8
+#define PORT_PCI_DATA 0xcfc
+#define PCI_FIRST 0x80000000    /* device 0 and vendor */
+
+#define MSR_MTRR_DEFAULT 0x2ff
+#define MTRR_DEFAULT_UC 0xc00   /* enabled, uncacheable */
+#define MSR_NONE 0x12345678
+#define VECTOR_TIMER 0x50
 
 enum { PRIVATE_STAMP = 1, SHARED_STAMP, AGAIN_STAMP };
 
@@ -126,7 +142,8 @@ static void check_refusals(void)
 static uint64_t hypercall(uint64_t gpa, uint64_t bytes, bool to_private)
 {
     Tdvmcall regs = { KVM_HC_MAP_GPA_RANGE, gpa, bytes / PAGE_SIZE,
-                      to_private ? MAP_GPA_PRIVATE : MAP_GPA_SHARED, 0 };
+                      to_private ? MAP_GPA_PRIVATE : MAP_GPA_SHARED,
+                      0, 0 };
 
     tdvmcall(&regs);
     return regs.r10;
@@ -211,6 +228,187 @@ static void check_info(void)
     tap_ok(!regs.r10 && !regs.r13, "what QEMU has");
 }
 
+static uint64_t io(unsigned size, bool write, uint16_t port, uint32_t *value)
+{
+    Tdvmcall regs = { .r11 = TDVMCALL_IO, .r12 = size, .r13 = write,
+                      .r14 = port, .r15 = *value };
+
+    tdvmcall(&regs);
+    *value = regs.r11;
+    return regs.r10;
+}
+
+static uint64_t mmio(unsigned size, bool write, uint64_t gpa, uint64_t *value)
+{
+    Tdvmcall regs = { .r11 = TDVMCALL_MMIO, .r12 = size, .r13 = write,
+                      .r14 = gpa, .r15 = *value };
+
+    tdvmcall(&regs);
+    *value = regs.r11;
+    return regs.r10;
+}
+
+static uint64_t msr(uint32_t msr, bool write, uint64_t *value)
+{
+    Tdvmcall regs = { .r11 = write ? TDVMCALL_WRMSR : TDVMCALL_RDMSR,
+                      .r12 = msr, .r13 = *value };
+
+    tdvmcall(&regs);
+    if (!write) {
+        *value = regs.r11;
+    }
+    return regs.r10;
+}
+
+static void check_cpuid(void)
+{
+    Tdvmcall regs = { .r11 = TDVMCALL_CPUID, .r12 = 0, .r13 = 0 };
+    CpuidResult here = cpuid(0, 0);
+
+    tdvmcall(&regs);
+    tap_ok(!regs.r10 && regs.r12 == here.eax && regs.r13 == here.ebx &&
+           regs.r14 == here.ecx && regs.r15 == here.edx, "asked for: CPUID");
+}
+
+static void check_io(void)
+{
+    uint32_t value = PCI_FIRST, first;
+
+    tap_is(io(4, true, PORT_PCI_ADDRESS, &value), 0, "asked for: OUT");
+    tap_is(io(4, false, PORT_PCI_DATA, &first), 0, "asked for: IN");
+    tap_is(first, pci_read32(0, 0), "which is what the device says");
+    tap_is(io(2, false, PORT_PCI_DATA, &value), 0, "asked for: IN of 16 bits");
+    tap_is(value, first & 0xffff, "which is a part of that");
+    tap_is(io(3, false, PORT_PCI_DATA, &value), TDVMCALL_INVALID_OPERAND,
+           "refused: IN of 24 bits");
+}
+
+static void check_msr(void)
+{
+    uint64_t value = rdmsr(MSR_MTRR_DEFAULT) ^ MTRR_DEFAULT_UC;
+    uint64_t written = value;
+
+    tap_is(msr(MSR_MTRR_DEFAULT, true, &value), 0, "asked for: WRMSR");
+    tap_is(rdmsr(MSR_MTRR_DEFAULT), written, "which has done it");
+    wrmsr(MSR_MTRR_DEFAULT, written ^ MTRR_DEFAULT_UC);
+    tap_is(msr(MSR_MTRR_DEFAULT, false, &value), 0, "asked for: RDMSR");
+    tap_is(value, written ^ MTRR_DEFAULT_UC, "which says the same");
+    tap_is(msr(MSR_NONE, false, &value), TDVMCALL_INVALID_OPERAND,
+           "refused: RDMSR of none");
+    tap_is(msr(MSR_NONE, true, &value), TDVMCALL_INVALID_OPERAND,
+           "refused: WRMSR of none");
+}
+
+static unsigned interrupts;
+
+static bool count_interrupt(ExceptionFrame *frame)
+{
+    interrupts++;
+    apic_end_of_interrupt();
+    return true;
+}
+
+static void check_hlt(void)
+{
+    uint64_t failed = 0;
+
+    exception_set_handler(VECTOR_TIMER, count_interrupt);
+    apic_init_cpu();
+    apic_start_timer(VECTOR_TIMER);
+    while (!failed && !__atomic_load_n(&interrupts, __ATOMIC_RELAXED)) {
+        failed = tdx_halt();
+    }
+    tap_is(failed, 0, "asked for: HLT");
+}
+
+static void check_mmio(void)
+{
+    const uint64_t shared_bit = tdx_shared_bit();
+    uint64_t value = IOAPIC_ENTRY_HIGH, large = 0;
+
+    tap_is(mmio(4, true, IOAPIC_INDEX | shared_bit, &value), 0,
+           "asked for: a register is written");
+    value = 0x5a000000;
+    mmio(4, true, IOAPIC_WINDOW | shared_bit, &value);
+    value = 0;
+    tap_is(mmio(4, false, IOAPIC_WINDOW | shared_bit, &value), 0,
+           "asked for: a register is read");
+    tap_is(value, 0x5a000000, "which is what was written");
+    tap_is(mmio(8, false, HPET | shared_bit, &large), 0, "and one of 64 bits");
+    tap_is(mmio_read32(HPET), (uint32_t)large, "#VE: a register is read");
+    mmio_write32(IOAPIC_INDEX, IOAPIC_ENTRY_HIGH);
+    tap_is(mmio_read32(IOAPIC_WINDOW), 0x5a000000, "#VE: and written");
+    tap_is(mmio(3, false, HPET | shared_bit, &value), TDVMCALL_INVALID_OPERAND,
+           "refused: 24 bits");
+    tap_is(mmio(4, false, HPET, &value), TDVMCALL_INVALID_OPERAND,
+           "refused: a register in private memory");
+}
+
+static VeInfo ve_info;
+
+/* Leave what the exception is about where it is */
+static bool abandon(ExceptionFrame *frame)
+{
+    return false;
+}
+
+/* An exception in it comes before TDG.VP.VEINFO.GET */
+static bool touch_again(ExceptionFrame *frame)
+{
+    gpa_read64(shared_address(HPET));
+    return true;
+}
+
+static void read_hpet(void *unused)
+{
+    gpa_read64(shared_address(HPET));
+}
+
+static void write_hpet(void *unused)
+{
+    gpa_write64(shared_address(HPET), 0);
+}
+
+static void check_ve(void)
+{
+    tap_is(tdx_ve_info(&ve_info), TDX_NO_VE_INFO, "there was no #VE");
+
+    exception_set_handler(VECTOR_VE, abandon);
+    tap_is(fault_catch(read_hpet, NULL, NULL), VECTOR_VE, "#VE of a read");
+    tap_is(tdx_ve_info(&ve_info), 0, "which has information");
+    tap_ok(ve_info.exit_reason == VE_EPT_VIOLATION &&
+           ve_info.qualification == VE_READ &&
+           ve_info.gpa == (HPET | tdx_shared_bit()), "that says so");
+    tap_is(tdx_ve_info(&ve_info), TDX_NO_VE_INFO, "once");
+    tap_is(fault_catch(write_hpet, NULL, NULL), VECTOR_VE, "#VE of a write");
+    tap_is(tdx_ve_info(&ve_info), 0, "which has information");
+    tap_is(ve_info.qualification, VE_WRITE, "that says so");
+
+    exception_set_handler(VECTOR_VE, touch_again);
+    tap_is(fault_catch(read_hpet, NULL, NULL), VECTOR_DF,
+           "#DF of one more before that");
+    tap_is(tdx_ve_info(&ve_info), 0, "the first one's information is there");
+    tdx_init();
+}
+
+static void check_fields(void)
+{
+    uint64_t value = 0, old;
+
+    tap_is(tdx_vm_read(TDX_ATTRIBUTES, &value), 0, "fields: attributes");
+    tap_is(value, 0, "there are none");
+    tap_is(tdx_vm_read(TDX_TD_CTLS, &value), 0, "fields: TD_CTLS");
+    tap_is(value, 0, "#VE of pending pages is on");
+    value = 1;
+    tap_is(tdx_vm_write(TDX_TD_CTLS, &value, 1), TDX_FIELD_ID_INCORRECT,
+           "which the guest cannot change");
+    old = 1;
+    tap_is(tdx_vm_write(TDX_NOTIFY_ENABLES, &old, 1), 0, "fields: written");
+    tap_is(old, 0, "it was 0");
+    tap_is(tdx_vm_read(TDX_NOTIFY_ENABLES, &value), 0, "fields: read");
+    tap_is(value, 1, "it is what was written");
+}
+
 static uint64_t ask_for_quote(uint64_t report, uint32_t report_size)
 {
     Tdvmcall regs = { .r11 = TDVMCALL_GET_QUOTE, .r12 = base | tdx_shared_bit(),
@@ -280,7 +478,7 @@ static void convert_own_pages(void *unused)
 
 int main(void)
 {
-    Tdvmcall fatal = { 0, TDVMCALL_FATAL_ERROR, FATAL_ERROR, HOLE, 0 };
+    Tdvmcall fatal = { 0, TDVMCALL_FATAL_ERROR, FATAL_ERROR, HOLE, 0, 0 };
 
     param_memory(&base, &size);
     if (!tap_ok(tdx_present(), "this is a TD")) {
@@ -308,6 +506,13 @@ int main(void)
     check_access();
     check_pam();
     check_info();
+    check_cpuid();
+    check_io();
+    check_msr();
+    check_hlt();
+    check_mmio();
+    check_ve();
+    check_fields();
     if (smp_start() > 1) {
         on_all_cpus(convert_own_pages, NULL);
         tap_is(wrong, 0, "%u CPUs: wrong pages", cpu_count());

@@ -16,6 +16,8 @@
 #define APIC_SVR 0x0f0
 #define APIC_ICR 0x300
 #define APIC_ICR_HIGH 0x310
+#define APIC_TIMER 0x320
+#define APIC_TIMER_COUNT 0x380
 
 #define MSR_X2APIC 0x800
 #define APIC_BASE_ENABLE (1 << 11)
@@ -28,6 +30,9 @@
 #define ICR_ASSERT (1 << 14)
 #define ICR_ALL_BUT_SELF (3 << 18)
 #define CPUID_ECX_X2APIC (1 << 21)
+
+/* Of 40 ns in a TD; no test depends on it */
+#define TIMER_TICKS 1000
 
 /* Ticks between start-up messages; emulated CPUs do not need any */
 #define STARTUP_DELAY 200000
@@ -112,6 +117,12 @@ void apic_send(uint32_t id, uint8_t vector)
 void apic_send_smi(uint32_t id)
 {
     apic_command(id, ICR_ASSERT | ICR_SMI);
+}
+
+void apic_start_timer(uint8_t vector)
+{
+    apic_write(APIC_TIMER, vector);
+    apic_write(APIC_TIMER_COUNT, TIMER_TICKS);
 }
 
 void apic_end_of_interrupt(void)

@@ -35,6 +35,9 @@ void apic_send(uint32_t id, uint8_t vector);
 /* apic_send_smi: send a system management interrupt to the CPU with that ID */
 void apic_send_smi(uint32_t id);
 
+/* apic_start_timer: have it interrupt this CPU once, soon */
+void apic_start_timer(uint8_t vector);
+
 /* apic_end_of_interrupt: to be called by the handler of an interrupt */
 void apic_end_of_interrupt(void);
 

@@ -7,6 +7,7 @@
 #include "edu.h"
 #include "exit.h"
 #include "memory.h"
+#include "mmio.h"
 #include "pci.h"
 
 #define ID_EDU 0x11e81234       /* device and vendor */
@@ -32,14 +33,12 @@
 
 static uint32_t read_register(unsigned offset)
 {
-    /* volatile: it is a device that answers */
-    return *(volatile uint32_t *)gpa_to_ptr(EDU_BASE + offset);
+    return mmio_read32(EDU_BASE + offset);
 }
 
 static void write_register(unsigned offset, uint32_t value)
 {
-    /* volatile: as above */
-    *(volatile uint32_t *)gpa_to_ptr(EDU_BASE + offset) = value;
+    mmio_write32(EDU_BASE + offset, value);
 }
 
 bool edu_init(void)

@@ -22,8 +22,9 @@
 /* Guest-physical memory that is mapped, one to one, in GiB */
 #define MAPPED_GIB 64
 
-/* After it the first GiB is mapped again, as shared, if the guest says which */
+/* After it the first GiBs are mapped again, as shared, if the guest says which */
 #define SHARED_WINDOW 0x1000000000
+#define SHARED_GIB 4            /* devices are there too */
 
 /* Page table entries: present, writable; and large, of 2 MiB or 1 GiB */
 #define PTE_TABLE 0x03
