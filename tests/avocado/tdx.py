@@ -6,6 +6,7 @@ Its KVM has its own code for private memory, and something in place of the TDX
 module (tests/kernel/new/soft-tdx.patch).
 """
 
+import errno
 import os
 import socket
 import struct
@@ -19,6 +20,7 @@ from workbench.guest.vm_types import VM_TYPES
 
 FATAL_ERROR = 0x420000      # as the payload reports it
 HOLE = 40 << 30
+FOR_EVER = 1 << 30
 SECTION = struct.Struct('<IIQQII')
 PAGE = 4096
 
@@ -29,7 +31,7 @@ def private_allocated(guest: Guest) -> int:
                guest.cmd('query-private-memory')['blocks'])
 
 
-class Launch(GuestTest):
+class TdxTest(GuestTest):
 
     vm_type = 'tdx'
 
@@ -44,6 +46,9 @@ class Launch(GuestTest):
         return self.refusal(
             '-accel', 'kvm', *vm_type.arguments, '-m', '128M', '-machine',
             f'q35{vm_type.machine}{machine}', '-bios', str(path), *arguments)
+
+
+class Launch(TdxTest):
 
     def with_first_section(self, offset: int, size: int,
                            address: int | None = None) -> bytes:
@@ -88,6 +93,59 @@ class Launch(GuestTest):
         """Firmware is not put where no memory can be private."""
         self.assertIn('KVM_TDX_INIT_MEM_REGION failed', self.refuses(
             image=self.with_first_section(0, PAGE, address=0xfee00000)))
+
+
+class Answers(TdxTest):
+    """What QEMU does when KVM says that a command has failed."""
+
+    def answers(self, command: str, error: int, count: int = 1) -> None:
+        """Have KVM fail this often; until the end of this process, which runs
+        one test."""
+        os.environ |= {'LD_PRELOAD': str(PAYLOADS / 'libkvm-answers.so'),
+                       'KVM_ANSWERS': f'{command} {error} {count}'}
+
+    def check_ends(self, command: str, error: int, *words: str,
+                   count: int = 1) -> None:
+        """QEMU says what has failed, and ends."""
+        self.answers(command, error, count)
+        said = self.refuses()
+        for word in words:
+            self.assertIn(word, said)
+
+    def check_launched(self, command: str, error: int, count: int) -> None:
+        """QEMU tries again, and the guest is as any other."""
+        self.answers(command, error, count)
+        self.passes(self.guest('convert', parameters={'how': 'explicit',
+                                                      'size': '4K'}))
+
+    def test_again(self):
+        """What fails for a while."""
+        self.check_launched('capabilities', errno.E2BIG, 3)
+        self.check_launched('init-vm', errno.EAGAIN, 5)
+        self.check_launched('get-cpuid', errno.E2BIG, 1)
+        self.check_launched('init-mem-region', errno.EAGAIN, 5)
+        self.check_launched('init-mem-region', errno.EINTR, 5)
+
+    def test_too_often(self):
+        """What fails for ever."""
+        self.check_ends('capabilities', errno.E2BIG,
+                        'number of CPUID entries', count=FOR_EVER)
+        self.check_ends('init-vm', errno.EAGAIN, 'KVM_TDX_INIT_VM failed',
+                        'lack of entropy', count=FOR_EVER)
+
+    def test_failed(self):
+        """What is not tried again."""
+        for command in ('capabilities', 'init-vm', 'init-vcpu',
+                        'init-mem-region', 'finalize-vm', 'get-cpuid'):
+            name = command.replace('-', '_').upper()
+            for error in errno.EBUSY, errno.EIO:
+                self.check_ends(command, error, f'KVM_TDX_{name} failed',
+                                os.strerror(error))
+
+    def test_no_hypercalls(self):
+        """Without them no guest can convert memory."""
+        self.check_ends('exit-hypercall', errno.EINVAL,
+                        'TDX VM requires KVM_CAP_EXIT_HYPERCALL')
 
 
 class State(GuestTest):
