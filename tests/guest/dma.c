@@ -47,14 +47,14 @@ static bool copies(uint64_t from, uint64_t to)
 {
     edu_transfer(from, false);
     edu_transfer(to, true);
-    return same(from, to);
+    return same(shared_address(from), shared_address(to));
 }
 
 static void test_steps(void)
 {
     uint64_t a = base, b = base + PAGE_SIZE, c = base + 2 * PAGE_SIZE;
 
-    page_stamp(a, 1);
+    page_stamp(shared_address(a), 1);
     tap_ok(copies(a, b), "shared to shared");
 
     tap_is(convert(b, PAGE_SIZE, true), 0, "target to private");
@@ -66,11 +66,11 @@ static void test_steps(void)
     tap_comment("step blocked-read");
     edu_transfer(b, false);
     edu_transfer(c, true);
-    tap_ok(!same(b, c), "the device has not seen the private half");
+    tap_ok(!same(b, shared_address(c)), "the device has not seen the private half");
     tap_comment("step open");
 
     tap_is(convert(b, PAGE_SIZE, false), 0, "target to shared");
-    tap_ok(page_is_zero(b), "the shared half is empty");
+    tap_ok(page_is_zero(shared_address(b)), "the shared half is empty");
     tap_ok(copies(a, b), "shared to shared again");
 }
 
@@ -95,7 +95,7 @@ static void test_conversions(unsigned conversions)
         convert_around(i, true, &failed);
         convert_around(i, false, &failed);
     }
-    page_stamp(source, 1);
+    page_stamp(shared_address(source), 1);
     edu_start(source, false);
     /* Until there were transfers: how long one takes is up to the device */
     for (i = 0; i < conversions || (conversions && transfers < 2); i++) {
@@ -107,8 +107,8 @@ static void test_conversions(unsigned conversions)
         }
         transfers++;
         if (to_memory) {
-            wrong += !same(source, target);
-            page_stamp(source, transfers);
+            wrong += !same(shared_address(source), shared_address(target));
+            page_stamp(shared_address(source), transfers);
         }
         to_memory = !to_memory;
         edu_start(to_memory ? target : source, to_memory);
@@ -128,7 +128,7 @@ static void test_limit(void)
     long ret;
 
     do {
-        page_stamp(gpa, 1);
+        page_stamp(shared_address(gpa), 1);
         ret = convert(gpa, PAGE_SIZE, true);
         gpa += 2 * PAGE_SIZE;
     } while (!ret && gpa < base + MAX_LIMIT * PAGE_SIZE);
@@ -137,15 +137,15 @@ static void test_limit(void)
 
     tap_is(ret, -KVM_EFAULT, "after %u conversions the next one is refused",
            (unsigned)((gpa - base) / (2 * PAGE_SIZE)));
-    tap_ok(page_has(gpa, 1), "the page is as it was");
+    tap_ok(page_has(shared_address(gpa), 1), "the page is as it was");
     tap_ok(copies(gpa, target), "the device still reaches it");
-    page_stamp(source, 1);
+    page_stamp(shared_address(source), 1);
     tap_ok(copies(source, target), "the device still reaches others");
 
     /* Takes no mapping, but gives back those of all pages between */
     tap_is(convert(base, size, true), 0, "all of it to private");
     tap_is(convert(base, size, false), 0, "all of it to shared");
-    page_stamp(base, 2);
+    page_stamp(shared_address(base), 2);
     tap_ok(copies(base, target), "the device reaches it again");
 }
 
