@@ -11,6 +11,9 @@ import os
 import socket
 import struct
 import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from qemu.qmp import ExecuteError
 
@@ -28,6 +31,12 @@ PAGE = 4096
 def private_allocated(guest: Guest) -> int:
     """Bytes of host memory that the guest's private memory takes."""
     return sum(block['private-allocated'] for block in
+               guest.cmd('query-private-memory')['blocks'])
+
+
+def refused_accesses(guest: Guest) -> int:
+    """How often QEMU has tried to access what is private."""
+    return sum(block['refused-accesses'] for block in
                guest.cmd('query-private-memory')['blocks'])
 
 
@@ -203,21 +212,19 @@ class Quotes(GuestTest):
 
     vm_type = 'tdx'
 
-    def check(self, quotes: str) -> None:
+    def asking(self, quotes: str) -> Guest:
+        """A guest that asks for them, of a service that there may be."""
         guest = self.guest('tdx', parameters={'quotes': quotes})
         super(Guest, guest).launch()
         guest.cmd('qom-set', path='/objects/cgs0',
                   property='quote-generation-socket',
                   value={'type': 'unix', 'path': f'{self.directory}/quotes'})
         guest.cmd('cont')
-        self.check_report(guest.finish())
+        return guest
 
-    def test_unavailable(self):
-        """The guest is told, as often as it asks."""
-        self.check('unavailable')
-
-    def test_served(self):
-        """A service answers each report, and the guest gets that."""
+    @contextmanager
+    def service(self, quote: Callable[[bytes], bytes]) -> Iterator[None]:
+        """Somebody who makes a quote of each report."""
         header = struct.Struct('<HHIII')
         sizes = struct.Struct('<II')
 
@@ -226,21 +233,52 @@ class Quotes(GuestTest):
                 size, = struct.unpack('>I', request.read(4))
                 message = request.read(size)
                 major, minor, _, _, _ = header.unpack_from(message)
-                report = message[header.size + sizes.size:]
+                data = quote(message[header.size + sizes.size:])
                 answer = header.pack(
-                    major, minor, 1, header.size + sizes.size + len(report), 0
-                ) + sizes.pack(0, len(report)) + \
-                    bytes(byte ^ 0xff for byte in report)
+                    major, minor, 1, header.size + sizes.size + len(data), 0
+                ) + sizes.pack(0, len(data)) + data
                 connection.sendall(struct.pack('>I', len(answer)) + answer)
 
         def serve_all() -> None:
             while True:
                 try:
-                    serve(service.accept()[0])
+                    serve(listener.accept()[0])
                 except OSError:
                     return
-        with socket.socket(socket.AF_UNIX) as service:
-            service.bind(str(self.directory / 'quotes'))
-            service.listen()
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.directory / 'quotes'))
+            listener.listen()
             threading.Thread(target=serve_all, daemon=True).start()
-            self.check('served')
+            yield
+
+    def test_unavailable(self):
+        """The guest is told, as often as it asks."""
+        self.check_report(self.asking('unavailable').finish())
+
+    def test_served(self):
+        """A service answers each report, and the guest gets that."""
+        with self.service(lambda report: bytes(byte ^ 0xff
+                                               for byte in report)):
+            self.check_report(self.asking('served').finish())
+
+    def test_late(self):
+        """What is private by the time of an answer is not written."""
+        may_answer = threading.Semaphore(0)
+
+        def quote(report: bytes) -> bytes:
+            may_answer.acquire()
+            return b'\xaa' * PAGE
+
+        with self.service(quote):
+            guest = self.asking('late')
+            guest.wait_for_line('# step private')
+            may_answer.release()
+            deadline = time.monotonic() + 60
+            # The quote, and that there is none
+            while refused_accesses(guest) < 2:
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.1)
+            guest.send('\n')
+            guest.wait_for_line('# step part')
+            may_answer.release()
+            self.check_report(guest.finish())

@@ -9,7 +9,8 @@
  *   size    bytes, default 64K
  *   refused 1: the first conversion to shared is refused; only look at this
  *   whole   1: ask for all of RAM at a time, and wait; only that
- *   quotes  "served" by somebody, or "unavailable"; only look at this
+ *   quotes  "served" by somebody, "late" when the host is told to, or
+ *           "unavailable"; only look at this
  *   end     "exit" (default); or "fatal": report a fatal error
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -32,6 +33,7 @@
 #define QUOTE_SIZES 16
 #define QUOTE_DATA 24
 #define QUOTE_IN_FLIGHT ~0ULL
+#define QUOTE_ERROR 0x8000000000000000ULL
 #define QUOTE_UNAVAILABLE 0x8000000000000001ULL
 #define QUOTES 20
 
@@ -409,7 +411,7 @@ static void check_fields(void)
     tap_is(value, 1, "it is what was written");
 }
 
-static uint64_t ask_for_quote(uint64_t report, uint32_t report_size)
+static uint64_t start_quote(uint64_t report, uint32_t report_size)
 {
     Tdvmcall regs = { .r11 = TDVMCALL_GET_QUOTE, .r12 = base | tdx_shared_bit(),
                       .r13 = 2 * PAGE_SIZE };
@@ -420,10 +422,53 @@ static uint64_t ask_for_quote(uint64_t report, uint32_t report_size)
     gpa_write64(here + QUOTE_SIZES, report_size);
     gpa_write64(here + QUOTE_DATA, report);
     tdvmcall(&regs);
-    while (gpa_read64(here + QUOTE_STATUS) == QUOTE_IN_FLIGHT && !regs.r10) {
-        cpu_relax();
-    }
     return regs.r10;
+}
+
+/* Afterwards it is known how it went */
+static uint64_t wait_for_quote(void)
+{
+    uint64_t status;
+
+    do {
+        cpu_relax();
+        status = gpa_read64(shared_address(base + QUOTE_STATUS));
+    } while (status == QUOTE_IN_FLIGHT);
+    return status;
+}
+
+static uint64_t ask_for_quote(uint64_t report, uint32_t report_size)
+{
+    uint64_t ret = start_quote(report, report_size);
+
+    if (!ret) {
+        wait_for_quote();
+    }
+    return ret;
+}
+
+/* A buffer that is private by the time of the answer, all of it or in part */
+static void check_late_quotes(void)
+{
+    const uint64_t second = base + PAGE_SIZE;
+
+    tap_is(convert(base, 2 * PAGE_SIZE, false), 0, "the buffer is shared");
+    tap_is(start_quote(0, sizeof(uint64_t)), 0, "asked");
+    tap_is(convert(base, 2 * PAGE_SIZE, true), 0, "the buffer is private");
+    page_stamp(base, PRIVATE_STAMP);
+    tap_comment("step private");
+    guest_wait_for('\n');
+    tap_ok(page_has(base, PRIVATE_STAMP), "it keeps contents");
+    tap_is(convert(base, 2 * PAGE_SIZE, false), 0, "it is shared");
+    tap_ok(page_is_zero(shared_address(base)) &&
+           page_is_zero(shared_address(second)), "nothing was stored");
+
+    tap_is(start_quote(0, sizeof(uint64_t)), 0, "asked again");
+    tap_is(convert(second, PAGE_SIZE, true), 0, "a part of it is private");
+    tap_comment("step part");
+    tap_is(wait_for_quote(), QUOTE_ERROR, "there is no quote");
+    tap_is(convert(second, PAGE_SIZE, false), 0, "it is shared");
+    tap_ok(page_is_zero(shared_address(second)), "nothing was stored there");
 }
 
 /* More than there may be at a time, as none may be left behind */
@@ -496,7 +541,11 @@ int main(void)
         return tap_done();
     }
     if (*param_str("quotes", "")) {
-        check_quotes(!strcmp(param_str("quotes", ""), "served"));
+        if (!strcmp(param_str("quotes", ""), "late")) {
+            check_late_quotes();
+        } else {
+            check_quotes(!strcmp(param_str("quotes", ""), "served"));
+        }
         return tap_done();
     }
     check_contents();
