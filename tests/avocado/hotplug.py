@@ -13,6 +13,8 @@ FIRST = 3       # DIMMs that the payload has anyway, see hotplug.c
 
 class Dimms(GuestTest):
 
+    starts_private = False
+
     def hotplug(self, qom_type, payload='hotplug', cycles=0, each=None,
                 **options):
         """
@@ -31,7 +33,8 @@ class Dimms(GuestTest):
         def plug(memory, address):
             wait_for_step('plug')
             backends = {backend['id'] for backend in guest.cmd('query-memdev')}
-            if memory not in backends:
+            is_new = memory not in backends
+            if is_new:
                 for old in backends:
                     if old.startswith('ram'):
                         guest.cmd('object-del', id=old)
@@ -39,6 +42,13 @@ class Dimms(GuestTest):
                           size=128 * MIB)
             guest.cmd('device_add', driver='pc-dimm', id='dimm0',
                       memdev=memory, addr=address)
+            # The other payload converts it as soon as it is there
+            if is_new and payload == 'hotplug':
+                block, = (block for block in
+                          guest.cmd('query-private-memory')['blocks']
+                          if block['id'] == memory)
+                self.assertEqual(block['private'],
+                                 self.starts_private * 128 * MIB)
             guest.send('\n')
 
         def unplug():
@@ -116,3 +126,9 @@ class Eject(Dimms):
 
 class SnpHotplug(Hotplug):
     vm_type = 'sev-snp'
+    starts_private = True
+
+
+class TdxHotplug(Hotplug):
+    vm_type = 'tdx'
+    starts_private = True

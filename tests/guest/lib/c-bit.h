@@ -26,7 +26,7 @@ uint64_t c_bit(void);
  * With a C-bit or under TDX an access there to a private page converts it, and an
  * access at its own address makes it private again.
  *
- * @gpa: guest-physical address; below 4 GiB if it is mapped twice
+ * @gpa: guest-physical address; below 8 GiB if it is mapped twice
  *
  * Returns: what gpa_read64() and the like take instead; @gpa if a page has one
  * address only.

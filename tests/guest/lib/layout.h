@@ -24,7 +24,7 @@
 
 /* After it the first GiBs are mapped again, as shared, if the guest says which */
 #define SHARED_WINDOW 0x1000000000
-#define SHARED_GIB 4            /* devices are there too */
+#define SHARED_GIB 8            /* devices and DIMMs are there too */
 
 /* Page table entries: present, writable; and large, of 2 MiB or 1 GiB */
 #define PTE_TABLE 0x03
