@@ -62,3 +62,7 @@ class SnpIsolation(Isolation):
 
 class SnpCBitIsolation(Isolation):
     vm_type = 'sev-snp-c-bit'
+
+
+class TdxIsolation(Isolation):
+    vm_type = 'tdx'

@@ -98,7 +98,7 @@ static long convert_implicitly(uint64_t gpa, bool to_private)
 {
     long ret;
 
-    if (c_bit()) {
+    if (c_bit() || tdx_present()) {
         gpa_read8(address_as(gpa, to_private));
         return 0;
     }

@@ -16,8 +16,10 @@ private pages, and each kind of exit occurred.
 import os
 import subprocess
 
+from ..base import bases
 from ..base.command import new_parser
 from ..base.paths import REPO, build_dir
+from ..base.steps import Failure
 from ..build.meson import build
 from ..machine import kvm
 from ..machine.surroundings import inside
@@ -30,19 +32,25 @@ def body() -> int:
     parser.add_argument('--emulate', action='store_true',
                         help="use the emulated machine even if this machine's "
                         'own KVM has private memory')
-    parser.add_argument('--type', choices=('sw-protected', 'sev-snp'),
+    parser.add_argument('--type', choices=('sw-protected', 'sev-snp', 'tdx'),
                         default='sw-protected',
-                        help='type of the VM; sev-snp always uses the emulated '
-                        'machine, whose kernel stands in for the CPU '
-                        '(%(default)s)')
+                        help='type of the VM; sev-snp and tdx always use the '
+                        'emulated machine, whose kernel stands in for the CPU; '
+                        'tdx needs --base 10.2 (%(default)s)')
     options = parser.parse_args()
-    build('qemu-version', 'bzImage-lts', 'tests/guest/isolation.bin')
+    tdx = options.type == 'tdx'
+    if tdx and bases.current() == bases.FIRST:
+        raise Failure(f'QEMU {bases.FIRST.version} has no TDX: add --base 10.2')
+    kernel = 'new' if tdx else 'lts'
+    build('qemu-version', f'bzImage-{kernel}', 'tests/guest/isolation.bin')
     version = (build_dir() / 'qemu-version').read_text().strip()
     print(f'Run a guest of type {options.type} in QEMU {version} with the '
           'series:')
     command = [REPO / 'scripts' / 'with-kvm', '--timeout', str(LIMIT)]
     if options.emulate:
         command.append('--emulate')
+    if tdx:
+        command += ['--kernel', kernel, '--append', kvm.SOFT_TDX]
     if options.type == 'sev-snp':
         command += ['--append', kvm.SOFT_SNP_C_BIT]
     status = subprocess.run(

@@ -15,7 +15,8 @@ from .isolation import STEPS, Look, observe
 from .vm_types import VM_TYPES
 
 # The words for them, and the types
-TYPES = {'sw-protected': 'sw-protected', 'sev-snp': 'sev-snp-c-bit'}
+TYPES = {'sw-protected': 'sw-protected', 'sev-snp': 'sev-snp-c-bit',
+         'tdx': 'tdx'}
 
 
 def table(rows: list[list[str]]) -> str:
@@ -83,7 +84,7 @@ def body() -> int:
     vm_type = TYPES[word]
     if not VM_TYPES[vm_type].offered():
         raise Failure(f'KVM of this machine offers no VM of type {word}')
-    if not VM_TYPES[vm_type].has_c_bit and not has_intent():
+    if not VM_TYPES[vm_type].has_two_addresses and not has_intent():
         raise Failure('the kernel of this machine cannot provoke implicit '
                       'conversions, which need the test kernel: run '
                       'scripts/demo --emulate')
@@ -101,7 +102,7 @@ def body() -> int:
     done = list(conversions(trace))
     (build_dir() / 'logs' / 'demo.trace').write_text(trace)
     print('\nConversions that the guest caused:\n')
-    print(table(conversion_rows(done, word == 'sev-snp')))
+    print(table(conversion_rows(done, word != 'sw-protected')))
     print("\nThe host looks for the guest's secrets, with QMP pmemsave and in "
           "all of QEMU's memory:\n")
     print(table(look_rows(looks)))
@@ -118,7 +119,7 @@ def body() -> int:
     if not wrong:
         print('Passed: the host sees the secrets in shared pages, and not '
               'those in private pages.')
-        if word == 'sev-snp':
+        if word != 'sw-protected':
             print('The test kernel stands in for the CPU and its firmware: '
                   'nothing is encrypted.')
     sys.stdout.flush()
