@@ -66,8 +66,12 @@ class Gdb(GuestTest):
         gdb.close()
         guest.stop()
         self.assertEqual("gdbstub: The guest's registers are protected" in
-                         guest.get_log(), self.vm_type == 'sev-snp')
+                         guest.get_log(), self.vm_type != 'sw-protected')
 
 
 class SnpGdb(Gdb):
     vm_type = 'sev-snp'
+
+
+class TdxGdb(Gdb):
+    vm_type = 'tdx'

@@ -19,6 +19,7 @@ def conversions(block) -> int:
 class Monitor(GuestTest):
 
     first = 0       # bytes of [BASE, BASE + SIZE) that are private at first
+    cpus = 4
 
     def test_allocated(self):
         """What the kernel has allocated is known to the byte."""
@@ -56,7 +57,7 @@ class Monitor(GuestTest):
         Each answer must make sense in itself and after the one before, and
         the guest must neither stop nor notice.
         """
-        guest = self.guest('storm', cpus=4, trace=False,
+        guest = self.guest('storm', cpus=self.cpus, trace=False,
                            parameters={'conversions': 20_000})
         guest.launch()
         queries = before = 0
@@ -112,6 +113,12 @@ class Monitor(GuestTest):
 class SnpMonitor(Monitor):
     vm_type = 'sev-snp'
     first = SIZE
+
+
+class TdxMonitor(Monitor):
+    vm_type = 'tdx'
+    first = SIZE
+    cpus = 2        # as many as the emulated machine has
 
 
 class Ordinary(GuestTest):

@@ -6,7 +6,6 @@ import struct
 from workbench.guest.avocado import GuestTest
 from workbench.machine.surroundings import nightly
 
-CPUS = 4
 # For more use "avocado run -p conversions=N"
 CONVERSIONS = 200_000 if nightly() else 50_000
 # Seconds for the storm: 50,000 take 140 beside many other programs
@@ -16,6 +15,7 @@ LIMIT = 250 * CONVERSIONS // 50_000
 class Storm(GuestTest):
 
     timeout = LIMIT + 50
+    cpus = 4
 
     def test_storm(self):
         """
@@ -25,7 +25,7 @@ class Storm(GuestTest):
         the guest agree on the state.
         """
         conversions = self.params.get('conversions', default=CONVERSIONS)
-        guest = self.guest('storm', cpus=CPUS, trace=False,
+        guest = self.guest('storm', cpus=self.cpus, trace=False,
                            parameters={'conversions': conversions})
         guest.launch()
         start, size = guest.wait_for_look(LIMIT)
@@ -55,3 +55,8 @@ class StormReset(GuestTest):
 
 class SnpStorm(Storm):
     vm_type = 'sev-snp'
+
+
+class TdxStorm(Storm):
+    vm_type = 'tdx'
+    cpus = 2        # as many as the emulated machine has

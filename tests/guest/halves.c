@@ -25,6 +25,14 @@
 
 static uint64_t base;
 static uint64_t size;
+static bool mixed;
+static bool all_private;        /* unless mixed; in a VM where it matters */
+
+/* Where a page is accessed, with the state that it has */
+static uint64_t here(uint64_t gpa)
+{
+    return address_as(gpa, mixed ? gpa / PAGE_SIZE % 2 : all_private);
+}
 
 static void step(const char *name)
 {
@@ -37,7 +45,7 @@ static void write_pages(uint64_t gpa, uint64_t length)
     uint64_t end = gpa + length;
 
     for (; gpa < end; gpa += PAGE_SIZE) {
-        gpa_write64(gpa, gpa);
+        gpa_write64(here(gpa), gpa);
     }
 }
 
@@ -47,7 +55,7 @@ static void check(const char *what)
     uint64_t gpa;
 
     for (gpa = base; gpa < base + size; gpa += PAGE_SIZE) {
-        wrong += gpa_read64(gpa) != gpa;
+        wrong += gpa_read64(here(gpa)) != gpa;
     }
     tap_is(wrong, 0, "%s: contents", what);
     step(what);
@@ -59,6 +67,8 @@ static void use_as(bool to_private, const char *what)
     uint64_t failed = 0;
     uint64_t gpa;
 
+    mixed = false;
+    all_private = to_private;
     for (gpa = base; gpa < base + size; gpa += CHUNK) {
         failed += convert(gpa, CHUNK, to_private) != 0;
         write_pages(gpa, CHUNK);
@@ -72,9 +82,10 @@ static void mix(void)
     uint64_t failed = 0;
     uint64_t gpa;
 
+    mixed = true;
     for (gpa = base; gpa < base + size; gpa += 2 * PAGE_SIZE) {
         failed += convert(gpa, PAGE_SIZE, false) != 0;
-        gpa_write64(gpa, gpa);
+        gpa_write64(here(gpa), gpa);
     }
     tap_is(failed, 0, "every other page to shared");
     check("mixed");
@@ -88,6 +99,7 @@ int main(void)
     if (!kvm_present()) {
         return tap_skip_all("not running on KVM");
     }
+    all_private = true;
     step("start");
     write_pages(base, size);
     check("first");
