@@ -175,6 +175,16 @@ class State(GuestTest):
                          'guest-panicked')
         self.assertIsNone(guest.event_wait('STOP', timeout=0))
 
+    def test_hole(self):
+        """A private access to what is no memory is not tried for ever."""
+        guest = self.guest('tdx', parameters={'end': 'hole'})
+        guest.launch()
+        fault = guest.event_wait('PRIVATE_MEMORY_FAULT', timeout=120)
+        self.assertEqual(fault['data']['gpa'], HOLE)
+        self.assertIsNotNone(guest.event_wait('STOP', timeout=60))
+        self.assertEqual(guest.cmd('query-status')['status'],
+                         'internal-error')
+
     def test_not_accepted(self):
         """With the default, access to what is not accepted ends the VM."""
         guest = self.guest('tdx', vm_properties=',sept-ve-disable=on')

@@ -11,7 +11,8 @@
  *   whole   1: ask for all of RAM at a time, and wait; only that
  *   quotes  "served" by somebody, "late" when the host is told to, or
  *           "unavailable"; only look at this
- *   end     "exit" (default); or "fatal": report a fatal error
+ *   end     "exit" (default); "fatal": report a fatal error; or "hole": read
+ *           private memory where there can be none
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -570,6 +571,11 @@ int main(void)
         tap_done();
         tdvmcall(&fatal);
         panic("the guest goes on after its end");
+    }
+    if (!strcmp(param_str("end", "exit"), "hole")) {
+        tap_done();
+        gpa_read64(HOLE);
+        panic("there is private memory in a hole");
     }
     return tap_done();
 }
