@@ -77,6 +77,8 @@ class Launch(TdxTest):
         self.assertIn('split',
                       self.refuses(machine=',kernel-irqchip=on'))
         self.assertIn('Named cpu model', self.refuses('-cpu', 'EPYC'))
+        self.assertIn("TDX doesn't support requested feature",
+                      self.refuses('-cpu', 'host,enforce'))
         self.assertRegex(self.refuses('-smp', '200'),
                          'exceeds the maximum cpus supported by KVM')
 
@@ -228,6 +230,27 @@ class State(GuestTest):
         self.check_report(guest.finish())
         self.assertIn("dump: The guest's registers are protected",
                       guest.get_log())
+
+    def test_dirty_logging(self):
+        """To log writes is nothing that private memory is lost of."""
+        guest = self.guest('halves', parameters={'base': 64 << 20,
+                                                 'size': 4 << 20})
+        guest.launch()
+        for step in 'start', 'first', 'shared':
+            guest.wait_for_line(f'# step {step}')
+            guest.send('\n')
+        guest.wait_for_line('# step private')
+        guest.cmd('calc-dirty-rate', calc_time=1, mode='dirty-bitmap')
+        deadline = time.monotonic() + 60
+        while guest.cmd('query-dirty-rate')['status'] != 'measured':
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.1)
+        # Then half of it is still private
+        for step in 'mixed', 'back':
+            guest.send('\n')
+            guest.wait_for_line(f'# step {step}')
+        guest.send('\n')
+        self.check_report(guest.finish())
 
     def test_reset(self):
         """It is refused, QEMU ends the VM, and memory is what it was."""
