@@ -177,6 +177,18 @@ class State(GuestTest):
                          'guest-panicked')
         self.assertIsNone(guest.event_wait('STOP', timeout=0))
 
+    def test_unprintable(self):
+        """A message of a guest that panics may be any bytes."""
+        guest = self.guest('tdx', parameters={'end': 'unprintable'},
+                           arguments=['-action', 'panic=pause', '-d',
+                                      'guest_errors'])
+        guest.launch()
+        self.assertIsNotNone(guest.event_wait('GUEST_PANICKED', timeout=120))
+        guest.cmd('quit')
+        guest.wait()
+        self.assertIn('error message:"80 80 80 80 80 80 80 80"',
+                      guest.trace())
+
     def test_hole(self):
         """A private access to what is no memory is not tried for ever."""
         guest = self.guest('tdx', parameters={'end': 'hole'})
@@ -194,6 +206,20 @@ class State(GuestTest):
         self.assertIsNotNone(guest.event_wait('STOP', timeout=120))
         self.assertEqual(guest.cmd('query-status')['status'],
                          'internal-error')
+
+    def test_not_accepted_virtio(self):
+        """A device that KVM knows of may stop along with it."""
+        guest = self.guest('tdx', vm_properties=',sept-ve-disable=on',
+                           parameters={'virtio': 1},
+                           arguments=['-device', 'virtio-rng-pci'])
+        guest.launch()
+        self.assertIsNotNone(guest.event_wait('STOP', timeout=120))
+        self.assertRegex(guest.serial(), r'(?m)^ok \d+ - it runs')
+        self.assertEqual(guest.cmd('query-status')['status'],
+                         'internal-error')
+        guest.cmd('quit')
+        guest.wait()
+        self.assertIn('KVM has given the VM up', guest.get_log())
 
     def mixed(self, *arguments: str, **options) -> Guest:
         """A guest that waits, some of whose memory is shared."""
@@ -260,7 +286,7 @@ class State(GuestTest):
         guest.event_wait('SHUTDOWN')
         self.assertEqual(guest.cmd('query-private-memory'), before)
         guest.stop()
-        self.assertIn('cpus are not resettable', guest.get_log())
+        self.assertIn('a VM with protected CPUs cannot be reset', guest.get_log())
 
     def test_asked_for_all(self):
         """Nobody waits until all of it is in memory."""
@@ -302,8 +328,10 @@ class Quotes(GuestTest):
         return guest
 
     @contextmanager
-    def service(self, quote: Callable[[bytes], bytes]) -> Iterator[None]:
-        """Somebody who makes a quote of each report."""
+    def service(self, quote: Callable[[bytes], bytes],
+                cut: int | None = None) -> Iterator[None]:
+        """Somebody who makes a quote of each report, and sends it, or as many
+        bytes of the message."""
         header = struct.Struct('<HHIII')
         sizes = struct.Struct('<II')
 
@@ -316,6 +344,7 @@ class Quotes(GuestTest):
                 answer = header.pack(
                     major, minor, 1, header.size + sizes.size + len(data), 0
                 ) + sizes.pack(0, len(data)) + data
+                answer = answer[:cut]
                 connection.sendall(struct.pack('>I', len(answer)) + answer)
 
         def serve_all() -> None:
@@ -339,6 +368,13 @@ class Quotes(GuestTest):
         with self.service(lambda report: bytes(byte ^ 0xff
                                                for byte in report)):
             self.check_report(self.asking('served').finish())
+
+    def test_short(self):
+        """An answer that is no quote: the guest is told that there is none."""
+        for cut in 8, 16, 20:
+            with self.service(lambda report: report, cut):
+                self.check_report(self.asking('short').finish())
+            (self.directory / 'quotes').unlink()
 
     def test_late(self):
         """What is private by the time of an answer is not written."""

@@ -20,6 +20,7 @@
 #include "apic.h"
 #include "guest.h"
 #include "mmio.h"
+#include "pci.h"
 
 #define HOLE (40 * GIB)         /* nobody gives this guest so much memory */
 #define FATAL_ERROR 0x8000000000420000ULL       /* bit 63: R13 is an address */
@@ -472,6 +473,15 @@ static void check_late_quotes(void)
     tap_ok(page_is_zero(shared_address(second)), "nothing was stored there");
 }
 
+/* A message of the service that has no room for a quote */
+static void check_short_quote(void)
+{
+    tap_is(convert(base, 2 * PAGE_SIZE, false), 0, "the buffer is shared");
+    tap_is(ask_for_quote(0, 8), 0, "a quote is asked for");
+    tap_is(gpa_read64(shared_address(base + QUOTE_STATUS)), QUOTE_ERROR,
+           "there is none");
+}
+
 /* More than there may be at a time, as none may be left behind */
 static void check_quotes(bool is_served)
 {
@@ -522,6 +532,39 @@ static void convert_own_pages(void *unused)
     }
 }
 
+/* virtio 1.2, 4.1.4.3 "Common configuration structure layout" */
+#define VIRTIO_RNG 0x10441af4
+#define VIRTIO_CONFIG 0xe0000000ULL
+#define VIRTIO_FEATURES_OK (1 | 2 | 8)
+#define VIRTIO_DRIVER_OK (VIRTIO_FEATURES_OK | 4)
+
+/* Have KVM know the doorbells of a virtio device */
+static void check_virtio(void)
+{
+    unsigned devfn = 0;
+
+    while (devfn < 256 && pci_read32(devfn, 0) != VIRTIO_RNG) {
+        devfn++;
+    }
+    if (tap_ok(devfn < 256, "there is a device")) {
+        const uint64_t config = VIRTIO_CONFIG | tdx_shared_bit();
+        uint64_t value = VIRTIO_FEATURES_OK;
+
+        pci_write32(devfn, 0x20, VIRTIO_CONFIG);
+        pci_write32(devfn, 0x24, 0);
+        pci_write32(devfn, 4, 2);
+        /* VERSION_1 and ACCESS_PLATFORM */
+        mmio_write32(VIRTIO_CONFIG + 8, 1);
+        mmio_write32(VIRTIO_CONFIG + 12, 3);
+        mmio(1, true, config + 20, &value);
+        value = VIRTIO_DRIVER_OK;
+        mmio(1, true, config + 20, &value);
+        value = 0;
+        mmio(1, false, config + 20, &value);
+        tap_is(value, VIRTIO_DRIVER_OK, "it runs");
+    }
+}
+
 int main(void)
 {
     Tdvmcall fatal = { 0, TDVMCALL_FATAL_ERROR, FATAL_ERROR, HOLE, 0, 0 };
@@ -544,10 +587,20 @@ int main(void)
     if (*param_str("quotes", "")) {
         if (!strcmp(param_str("quotes", ""), "late")) {
             check_late_quotes();
+        } else if (!strcmp(param_str("quotes", ""), "short")) {
+            check_short_quote();
         } else {
             check_quotes(!strcmp(param_str("quotes", ""), "served"));
         }
         return tap_done();
+    }
+    if (param_u64("virtio", 0)) {
+        check_virtio();
+    }
+    if (!strcmp(param_str("end", "exit"), "unprintable")) {
+        fatal.r14 = 0x8080808080808080;
+        tdvmcall(&fatal);
+        panic("the guest goes on after its end");
     }
     check_contents();
     check_accept();
