@@ -339,6 +339,22 @@ def compile_targets(tree: Path, build: Path, *names: str,
         progress=ninja_progress, env=environment(tree))
 
 
+def build_to_compare(name: str, some: list[Path]) -> Path:
+    """The binary of QEMU with these patches only, in place(name)."""
+    tree = Tree(place(name))
+    wanted = digest([qemu_tarball().name, *some])
+    stamp = tree.path / '.git' / name
+    if not stamp.exists() or stamp.read_text() != wanted:
+        step('Apply the patches of the QEMU to compare with',
+             lambda bar: tree.create(bar, some))
+        stamp.write_text(wanted)
+    build = tree.path / 'build'
+    configure(tree.path, build)
+    compile_targets(tree.path, build, 'qemu-system-x86_64',
+                    title='Build the QEMU to compare with')
+    return build / 'qemu-system-x86_64'
+
+
 def series_tests(tree: Tree) -> list[str]:
     """Names of the tests that the series, as far as it is in the tree, adds or
     changes."""

@@ -24,7 +24,8 @@ from pathlib import Path
 from ..base import bases
 from ..base.command import new_parser
 from ..base.paths import REPO, build_dir
-from ..base.steps import Failure, step
+from ..base.steps import Bar, Failure, step
+from ..base.tables import table
 from ..build import qemu
 
 LIST = REPO / 'reports' / 'reproducers.txt'
@@ -57,18 +58,6 @@ def read(text: str) -> list[Reproducer]:
     return found
 
 
-def stock() -> Path:
-    """QEMU without the series, built if need be."""
-    tree = qemu.Tree(qemu.place('stock'), qemu.source())
-    if not tree.path.exists():
-        step('Unpack QEMU', lambda bar: tree.create(bar, []))
-    build = tree.path / 'build'
-    qemu.configure(tree.path, build)
-    qemu.compile_targets(tree.path, build, 'qemu-system-x86_64',
-                         title='Build QEMU without the series')
-    return build / 'qemu-system-x86_64'
-
-
 def happens(test: Path, path: str, binary: Path) -> str:
     try:
         result = subprocess.run(
@@ -94,15 +83,22 @@ def body() -> int:
                         'the series, built here)')
     options = parser.parse_args()
     base = bases.current().version
-    binary = options.binary.resolve() if options.binary else stock()
+    binary = options.binary.resolve() if options.binary else \
+        qemu.build_to_compare('stock', [])
     tests = build_dir() / 'qemu' / 'build' / 'tests' / 'qtest'
-    others = 0
-    print(f'{"reproducer":<44}{"happens":<10}{"expected":<10}where')
-    for one in read(LIST.read_text()):
-        seen = happens(tests / one.test, one.path, binary)
-        print(f'{one.path:<44}{seen:<10}{one.happens[base]:<10}{one.where}',
-              flush=True)
-        others += seen != one.happens[base]
+    wanted = read(LIST.read_text())
+    rows = []
+
+    def run(bar: Bar) -> None:
+        for number, one in enumerate(wanted):
+            bar.draw(number / len(wanted))
+            rows.append([one.path, happens(tests / one.test, one.path, binary),
+                         one.happens[base], one.where])
+
+    step('Run the reproducers', run)
+    print(table([['reproducer', 'happens', 'expected', 'where'], *rows],
+                left=3))
+    others = sum(seen != expected for _, seen, expected, _ in rows)
     if others:
         print(f'{others} differ from reports/reproducers.txt')
     return 1 if others else 0

@@ -10,18 +10,17 @@ from pathlib import Path
 from statistics import median
 
 from ..base import bases
-from ..base.paths import REPO, build_dir, digest
+from ..base.paths import REPO, build_dir
 from ..base.steps import Bar, Failure, step
 from ..base.tables import TARGET_HEAD, Target, table
 from ..build import qemu
 from ..build.meson import build
-from ..build.qemu import Tree, patches
-from ..build.sources import qemu_tarball
+from ..build.qemu import patches
 from ..machine.surroundings import inside
 from .rounds import MEMORY, POLICIES, SUBJECTS
 
 LAST_OF_UNPATCHED = 'Add-software-protected-VMs'    # in the patch's name
-UNPATCHED_BINARY = 'build/qemu-system-x86_64'       # in its tree
+UNPATCHED = 'bench-stock'                           # the place of its tree
 MICRO = 'tests/bench/benchmark-guest-memfd-manager'
 
 KINDS = {
@@ -38,10 +37,6 @@ MICRO_LIMIT = 1.2       # 1 TiB / 64 MiB
 METADATA_LIMIT = 34     # MiB, of 1 TiB
 
 
-def unpatched_tree() -> Tree:
-    return Tree(qemu.place('bench-stock'))
-
-
 def build_unpatched() -> Path:
     """Build QEMU with the series up to the type of VM that is measured."""
     series = patches()
@@ -50,19 +45,7 @@ def build_unpatched() -> Path:
     if not last:
         raise Failure(f'no patch in {bases.current().series} has '
                       f'{LAST_OF_UNPATCHED} in its name')
-    series = series[:last[0] + 1]
-    tree = unpatched_tree()
-    wanted = digest([qemu_tarball().name, *series])
-    stamp = tree.path / '.git' / 'bench-stock'
-    if not stamp.exists() or stamp.read_text() != wanted:
-        step('Apply the patches of the QEMU to compare with',
-             lambda bar: tree.create(bar, series))
-        stamp.write_text(wanted)
-    directory = (tree.path / UNPATCHED_BINARY).parent
-    qemu.configure(tree.path, directory)
-    qemu.compile_targets(tree.path, directory, 'qemu-system-x86_64',
-                         title='Build the QEMU to compare with')
-    return tree.path / UNPATCHED_BINARY
+    return qemu.build_to_compare(UNPATCHED, series[:last[0] + 1])
 
 
 def micro_benchmark(rebuild: bool) -> Path | None:
@@ -222,7 +205,7 @@ def built(options: argparse.Namespace) -> tuple[Path, Path, Path | None]:
     if options.unpatched:
         unpatched = options.unpatched
     elif options.no_rebuild:
-        unpatched = unpatched_tree().path / UNPATCHED_BINARY
+        unpatched = qemu.place(UNPATCHED) / 'build' / 'qemu-system-x86_64'
     else:
         unpatched = build_unpatched()
     return (patched.resolve(strict=True), unpatched.resolve(strict=True),
