@@ -13,13 +13,12 @@ import re
 import subprocess
 from pathlib import Path
 
-from qemu.qmp import ExecuteError
 from workbench.guest.avocado import GuestTest
 from workbench.guest.guest import PAYLOADS, Guest
+from workbench.guest.protected import HALVES_STEPS, ProtectedState
 from workbench.guest.vm_types import VM_TYPES
 
 NR_HUGEPAGES = Path('/proc/sys/vm/nr_hugepages')
-HALVES_STEPS = ('start', 'first', 'shared', 'private', 'mixed', 'back')
 MIB = 1 << 20
 TERMINATED = 1          # an error of isa-debug-exit's range, but no payload's
 # The test kernel's firmware takes no CPUID page if the first byte is not 0
@@ -135,64 +134,15 @@ class Memory(SnpTest):
         self.check_report(guest.finish())
 
 
-class State(SnpTest):
-    """What there is, and what there is not, of a VM that runs."""
+class State(ProtectedState, SnpTest):
 
-    def at_step(self, name: str, *arguments: str, **options) -> Guest:
-        guest = self.guest('halves', arguments=arguments, parameters={
-            'base': 64 * MIB, 'size': 4 * MIB}, **options)
-        guest.launch()
-        seen = 0
-        for step in HALVES_STEPS:
-            seen = guest.wait_for_line(f'# step {step}', seen).end()
-            if step == name:
-                return guest
-            guest.send('\n')
-        raise ValueError(name)
+    not_saved = 'Migration is not implemented'
 
     def test_query_sev(self):
         info = self.at_step('start').cmd('query-sev')
         self.assertEqual((info['enabled'], info['state'], info['sev-type'],
                           info['snp-policy']),
                          (True, 'running', 'sev-snp', 0x30000))
-
-    def test_monitor(self):
-        """Private memory is not shown, nor is a VM saved."""
-        guest = self.at_step('mixed')
-        private, shared = 64 * MIB + 4096, 64 * MIB
-
-        def says(command: str) -> str:
-            return guest.cmd('human-monitor-command', command_line=command)
-        self.assertIn(f'{shared:016x}: 0x{shared:016x}',
-                      says(f'xp/1xg {shared:#x}'))
-        self.assertIn('Memory is private', says(f'xp/1xg {private:#x}'))
-        self.assertIn("The guest's registers are protected",
-                      says('info registers'))
-        self.assertIn('Migration is not implemented', says('savevm one'))
-        guest.cmd('dump-guest-memory', paging=False,
-                  protocol=f'file:{self.directory}/dump')
-        # The dump has stopped it for a while
-        guest.event_wait('STOP')
-        guest.send('\n')
-        guest.wait_for_line('# step back')
-        guest.send('\n')
-        self.check_report(guest.finish())
-        self.assertIn("dump: The guest's registers are protected",
-                      guest.get_log())
-
-    def test_reset(self):
-        """It is refused, QEMU ends the VM, and memory is what it was."""
-        guest = self.at_step('mixed', '-no-shutdown', reboot=True)
-        before = guest.cmd('query-private-memory')
-        guest.cmd('system_reset')
-        guest.event_wait('SHUTDOWN')
-        self.assertEqual(guest.cmd('query-private-memory'), before)
-        self.assertEqual(guest.cmd('query-status')['status'], 'shutdown')
-        with self.assertRaisesRegex(ExecuteError, 'reset|Resetting'):
-            guest.cmd('cont')
-        guest.stop()
-        self.assertIn('host-qmp-system-reset: a VM with protected CPUs cannot '
-                      'be reset; stopping it, start it again', guest.get_log())
 
     def test_shutdown(self):
         guest = self.guest('snp', parameters={'end': 'shutdown'})

@@ -19,6 +19,7 @@ from qemu.qmp import ExecuteError
 
 from workbench.guest.avocado import GuestTest
 from workbench.guest.guest import PAYLOADS, Guest
+from workbench.guest.protected import ProtectedState
 from workbench.guest.vm_types import VM_TYPES
 
 FATAL_ERROR = 0x420000      # as the payload reports it
@@ -159,9 +160,10 @@ class Answers(TdxTest):
                         'TDX VM requires KVM_CAP_EXIT_HYPERCALL')
 
 
-class State(GuestTest):
+class State(ProtectedState):
 
     vm_type = 'tdx'
+    not_saved = 'private half, which cannot be migrated'
 
     def test_fatal_error(self):
         """A guest that reports one has panicked."""
@@ -221,51 +223,9 @@ class State(GuestTest):
         guest.wait()
         self.assertIn('KVM has given the VM up', guest.get_log())
 
-    def mixed(self, *arguments: str, **options) -> Guest:
-        """A guest that waits, some of whose memory is shared."""
-        guest = self.guest('halves', arguments=arguments, parameters={
-            'base': 64 << 20, 'size': 4 << 20}, **options)
-        guest.launch()
-        for step in 'start', 'first', 'shared', 'private', 'mixed':
-            guest.wait_for_line(f'# step {step}')
-            if step != 'mixed':
-                guest.send('\n')
-        return guest
-
-    def test_monitor(self):
-        """Private memory is not shown, nor are registers; no VM is saved."""
-        guest = self.mixed()
-        private, shared = (64 << 20) + PAGE, 64 << 20
-
-        def says(command: str) -> str:
-            return guest.cmd('human-monitor-command', command_line=command)
-        self.assertIn(f'{shared:016x}: 0x{shared:016x}',
-                      says(f'xp/1xg {shared:#x}'))
-        self.assertIn('Memory is private', says(f'xp/1xg {private:#x}'))
-        self.assertIn("The guest's registers are protected",
-                      says('info registers'))
-        self.assertIn('private half, which cannot be migrated',
-                      says('savevm one'))
-        guest.cmd('dump-guest-memory', paging=False,
-                  protocol=f'file:{self.directory}/dump')
-        # The dump has stopped it for a while
-        guest.event_wait('STOP')
-        guest.send('\n')
-        guest.wait_for_line('# step back')
-        guest.send('\n')
-        self.check_report(guest.finish())
-        self.assertIn("dump: The guest's registers are protected",
-                      guest.get_log())
-
     def test_dirty_logging(self):
         """To log writes is nothing that private memory is lost of."""
-        guest = self.guest('halves', parameters={'base': 64 << 20,
-                                                 'size': 4 << 20})
-        guest.launch()
-        for step in 'start', 'first', 'shared':
-            guest.wait_for_line(f'# step {step}')
-            guest.send('\n')
-        guest.wait_for_line('# step private')
+        guest = self.at_step('private')
         guest.cmd('calc-dirty-rate', calc_time=1, mode='dirty-bitmap')
         deadline = time.monotonic() + 60
         while guest.cmd('query-dirty-rate')['status'] != 'measured':
@@ -277,16 +237,6 @@ class State(GuestTest):
             guest.wait_for_line(f'# step {step}')
         guest.send('\n')
         self.check_report(guest.finish())
-
-    def test_reset(self):
-        """It is refused, QEMU ends the VM, and memory is what it was."""
-        guest = self.mixed('-no-shutdown', reboot=True)
-        before = guest.cmd('query-private-memory')
-        guest.cmd('system_reset')
-        guest.event_wait('SHUTDOWN')
-        self.assertEqual(guest.cmd('query-private-memory'), before)
-        guest.stop()
-        self.assertIn('a VM with protected CPUs cannot be reset', guest.get_log())
 
     def test_asked_for_all(self):
         """Nobody waits until all of it is in memory."""
