@@ -355,10 +355,10 @@ def build_to_compare(name: str, some: list[Path]) -> Path:
     return build / 'qemu-system-x86_64'
 
 
-def series_tests(tree: Tree) -> list[str]:
+def series_tests(tree: Tree, since: str = BASE_TAG) -> list[str]:
     """Names of the tests that the series, as far as it is in the tree, adds or
-    changes."""
-    changed = git(tree.path, 'diff', '--name-only', BASE_TAG, 'HEAD', '--',
+    changes, or its commits since one of them."""
+    changed = git(tree.path, 'diff', '--name-only', since, 'HEAD', '--',
                   'tests/unit', 'tests/qtest')
     return [Path(name).stem for name in changed.splitlines()
             if re.search(r'/[\w-]*test[\w-]*\.c$', name)
@@ -370,9 +370,10 @@ def existing_tests() -> list[str]:
     return options(EXISTING_TESTS, bases.current())
 
 
-def targets(tree: Tree, build: Path) -> list[str]:
+def targets(tree: Tree, build: Path,
+            tests: list[str] | None = None) -> list[str]:
     """What to build: the binary and the tests that are run; QEMU has hundreds
-    of others."""
+    of others.  `tests` are their names, if not all."""
     # What there is to build may have changed since the last time
     subprocess.run(['ninja', 'build.ninja'], cwd=build, check=True,
                    capture_output=True, env=environment(tree.path))
@@ -380,7 +381,8 @@ def targets(tree: Tree, build: Path) -> list[str]:
                              capture_output=True, text=True, check=True).stdout
     known = set(re.findall(r'^(tests/(?:unit|qtest)/[\w-]+): ', listing,
                            flags=re.M))
-    wanted = series_tests(tree) + existing_tests()
+    wanted = (series_tests(tree) + existing_tests() if tests is None else
+              tests)
     return ['qemu-system-x86_64'] + sorted(
         target for target in known if target.split('/')[-1] in wanted)
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from ..base import bases, explained
@@ -309,32 +310,50 @@ def check() -> None:
              lambda bar: check_style(trees))
 
 
-def bisect() -> None:
-    """Build every prefix of the series and run its tests."""
+def bisect(wanted: str = '') -> None:
+    """
+    Build every prefix of the series and run its tests.
+
+    Each patch of a topic must pass the tests that the topic has so far, and the
+    last one all tests of the series so far, and QEMU's own.  `wanted` begins
+    the name of the only topic that is looked at; others are only applied.
+    """
     directory = qemu.place('bisect')
     tree = Tree(directory, qemu.source())
     step('Unpack QEMU', lambda bar: tree.create(bar, []))
     done = cache_dir() / 'bisect'
     done.mkdir(exist_ok=True)
-    build = directory / 'build'
     so_far: list[str | Path] = [tree.head(), qemu.OPTIONS]
-    for patch in patches():
-        so_far.append(patch)
-        mark = done / digest(so_far)
-        step(f'Apply {patch.name[:48]}', lambda bar, patch=patch:
-             tree.am(bar, [patch]))
-        if mark.exists():
-            print('  was built and tested before')
+    for name, topic in groupby(patches(), lambda patch: patch.parent.name):
+        begin = tree.head()
+        if not name.startswith(wanted):
+            so_far += (before := list(topic))
+            step(f'Apply {name[:48]}', lambda bar: tree.am(bar, before))
             continue
-        qemu.configure(tree.path, build)
-        qemu.compile_targets(tree.path, build, *qemu.targets(tree, build),
-                             title='  Build')
-        names = qemu.series_tests(tree)
-        if names:
-            run('  Test', [build / 'pyvenv/bin/meson', 'test', '--no-rebuild',
-                           '--print-errorlogs', *present(build, names)],
-                cwd=build, log='bisect-test')
-        mark.touch()
+        rest = list(topic)
+        while rest:
+            patch = rest.pop(0)
+            so_far.append(patch)
+            step(f'Apply {patch.name[:48]}', lambda bar: tree.am(bar, [patch]))
+            mark = done / digest(so_far)
+            if mark.exists():
+                print('  was built and tested before')
+                continue
+            build_and_test(tree, qemu.series_tests(tree, begin) if rest else
+                           qemu.series_tests(tree) + qemu.existing_tests())
+            mark.touch()
+
+
+def build_and_test(tree: Tree, names: list[str]) -> None:
+    """Build QEMU and these tests, and run them."""
+    build = tree.path / 'build'
+    qemu.configure(tree.path, build)
+    qemu.compile_targets(tree.path, build, *qemu.targets(tree, build, names),
+                         title='  Build')
+    if found := present(build, names):
+        run(f'  Test {len(found)} programs', [
+            build / 'pyvenv/bin/meson', 'test', '--no-rebuild',
+            '--print-errorlogs', *found], cwd=build, log='bisect-test')
 
 
 def present(build: Path, names: list[str]) -> list[str]:

@@ -12,7 +12,8 @@ check   check that the patches apply exactly, that their export is committed,
         that configs/checkpatch-explained.txt explains all findings of QEMU's
         checkpatch.pl, that each base has the same patches, but for those of
         configs/series-differences.txt, and that nothing is to be carried
-bisect  check that each prefix of the series builds and passes its tests
+bisect  check that each prefix of the series builds and passes its tests; what
+        was done before is not done again
 carry   with --base: take what has changed in the series of QEMU 10.0 since the
         last time to that of another QEMU, patch by patch; export it then
 rebase  with --onto: make a branch in a git tree of your own, with the series on
@@ -36,6 +37,9 @@ def body() -> int:
                                  'carry', 'rebase'))
     parser.add_argument('--onto', type=Path, metavar='TREE',
                         help='rebase: a git tree of QEMU')
+    parser.add_argument('--topic', default='', metavar='NUMBER',
+                        help='bisect: only the prefixes that end in this topic '
+                        '(default: all)')
     parser.add_argument('--force', action='store_true',
                         help='apply: discard commits that are not exported')
     parser.add_argument('--emulator', action='store_true',
@@ -52,6 +56,8 @@ def body() -> int:
     if options.emulator and options.command not in ('apply', 'export'):
         parser.error('--emulator goes with apply and export only: check looks '
                      'at both, and bisect at the series')
+    if options.topic and options.command != 'bisect':
+        parser.error('--topic goes with bisect only')
     if (options.command == 'rebase') != bool(options.onto):
         parser.error('rebase and --onto go together')
     build_dir().mkdir(parents=True, exist_ok=True)
@@ -62,7 +68,7 @@ def body() -> int:
     elif options.command == 'check':
         series.check()
     elif options.command == 'bisect':
-        series.bisect()
+        series.bisect(options.topic)
     elif options.command == 'carry':
         carried.run(tree, options.since, options.resume, options.abort)
     elif options.command == 'rebase':
