@@ -365,6 +365,13 @@ def series_tests(tree: Tree, since: str = BASE_TAG) -> list[str]:
             and '/libq' not in name]
 
 
+def series_benchmarks(tree: Tree) -> list[str]:
+    """Names of the benchmarks that the series adds."""
+    changed = git(tree.path, 'diff', '--name-only', BASE_TAG, 'HEAD', '--',
+                  'tests/bench/*.c')
+    return [Path(name).stem for name in changed.splitlines()]
+
+
 def existing_tests() -> list[str]:
     """Names of QEMU's own tests that the series could break."""
     return options(EXISTING_TESTS, bases.current())
@@ -372,17 +379,24 @@ def existing_tests() -> list[str]:
 
 def targets(tree: Tree, build: Path,
             tests: list[str] | None = None) -> list[str]:
-    """What to build: the binary and the tests that are run; QEMU has hundreds
-    of others.  `tests` are their names, if not all."""
+    """
+    What to build: the binary and the tests that are run; QEMU has hundreds of
+    others.
+
+    `tests` are their names.  By default they are all, and the benchmarks of the
+    series, which the suites do not run, are built too.
+    """
     # What there is to build may have changed since the last time
     subprocess.run(['ninja', 'build.ninja'], cwd=build, check=True,
                    capture_output=True, env=environment(tree.path))
     listing = subprocess.run(['ninja', '-t', 'targets', 'all'], cwd=build,
                              capture_output=True, text=True, check=True).stdout
-    known = set(re.findall(r'^(tests/(?:unit|qtest)/[\w-]+): ', listing,
-                           flags=re.M))
-    wanted = (series_tests(tree) + existing_tests() if tests is None else
-              tests)
+    known = set(re.findall(r'^(tests/(?:unit|qtest|bench)/[\w-]+): ',
+                           listing, flags=re.M))
+    wanted = tests
+    if tests is None:
+        wanted = [*series_tests(tree), *existing_tests(),
+                  *series_benchmarks(tree)]
     return ['qemu-system-x86_64'] + sorted(
         target for target in known if target.split('/')[-1] in wanted)
 
