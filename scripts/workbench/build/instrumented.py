@@ -31,7 +31,7 @@ def build(tree: Tree) -> Path:
     # Brings the build files up to date, and with them QEMU's own list of what
     # is to guide the fuzzer; so that ours comes after
     targets = [target for target in qemu.targets(tree, path)
-               if not target.startswith('tests/qtest/')]
+               if not target.startswith(('tests/qtest/', 'tests/bench/'))]
     rules = [f'src:*/{name}' for name in new_files(tree)]
     rules += ['src:*/tests/qtest/fuzz/fuzz.c', 'fun:*', '']
     rules_file = path / 'instrumentation-filter'
