@@ -111,6 +111,77 @@ class Backend(GuestTest):
         for name in ('mixed', 'back'):
             self.assertLess(used[name], SIZE + SLACK, name)
 
+    # Allocation in the background: "The start takes minutes" otherwise
+
+    def allocation(self, guest, path):
+        for block in guest.cmd('query-private-memory')['blocks']:
+            if block.get('backend') == path:
+                return block['allocation']
+        self.fail(f'there is no block of {path}')
+
+    def wait_for_allocation(self, guest, path, ended):
+        """Wait until `ended` says so of the allocation, and return that."""
+        deadline = time.monotonic() + 60
+        while not ended(allocation := self.allocation(guest, path)):
+            self.assertLess(time.monotonic(), deadline, allocation)
+            time.sleep(0.01)
+        return allocation
+
+    def test_prealloc_async(self):
+        """The guest runs meanwhile; what is shared has no private half."""
+        group = self.cgroup()
+        guest = self.two_nodes(
+            ',initial=private,private-prealloc=on,private-prealloc-async=on',
+            wrapper=group.wrapper())
+        used = {}
+
+        def look(name):
+            if name != 'start':
+                guest.cmd('qom-set', path='/objects/ram1',
+                          property='private-prealloc', value=True)
+            allocation = self.wait_for_allocation(
+                guest, '/objects/ram1', lambda a: a['status'] != 'running')
+            self.assertEqual(allocation, {
+                'status': 'finished', 'done': SIZE, 'total': SIZE})
+            used[name] = halves(group)
+
+        guest.launch()
+        self.steps(guest, look)
+        group.remove()
+        self.log.info('used, MiB: %s', {name: value // MIB
+                                        for name, value in used.items()})
+        self.assertGreater(used['start'], SIZE - SLACK)
+        for name, value in used.items():
+            self.assertAlmostEqual(value, used['start'], delta=SLACK, msg=name)
+
+    def test_prealloc_async_interrupted(self):
+        """The monitor shows how far it is, and can end it."""
+        size = 1024 * MIB
+        path = '/objects/ram9'
+        group = self.cgroup()
+        guest = self.guest('halves', wrapper=group.wrapper())
+        guest.launch()
+        guest.wait_for_line('# step start')
+        # From here on the kernel slows down those who allocate
+        limit = halves(group) + 64 * MIB
+        (group.path / 'memory.high').write_text(str(limit))
+        guest.cmd('object-add', **{
+            'qom-type': BACKEND, 'id': 'ram9', 'size': size,
+            'discard': 'none', 'private-prealloc': True,
+            'private-prealloc-async': True})
+        self.wait_for_allocation(guest, path, lambda a: a['done'])
+        guest.cmd('qom-set', path=path, property='private-prealloc',
+                  value=False)
+        allocation = self.allocation(guest, path)
+        self.log.info('%s', allocation)
+        self.assertEqual(allocation['status'], 'interrupted')
+        self.assertLess(allocation['done'], size)
+        guest.cmd('object-del', id='ram9')
+        self.assertLess(halves(group), limit)
+        (group.path / 'memory.high').write_text('max')
+        guest.shutdown()
+        group.remove()
+
     # What it inherits
 
     def hugetlb(self, options, private):

@@ -225,6 +225,15 @@ class Everyday(GuestTest):
                        'memory-backend-memfd-private,id=ram0,size=64M,'
                        'private-prealloc=on,discard=none,prealloc-threads=2']))
 
+    def test_sandbox_prealloc_async(self):
+        """Memory is allocated while the guest is launched and runs."""
+        self.passes(self.guest(
+            'convert', memory='256M', machine='q35,memory-backend=ram0',
+            arguments=['-sandbox', STRICT, '-object',
+                       'memory-backend-memfd-private,id=ram0,size=256M,'
+                       'private-prealloc=on,private-prealloc-async=on,'
+                       'discard=none,prealloc-threads=2']))
+
 
 class SnpEveryday(Everyday):
     vm_type = 'sev-snp'

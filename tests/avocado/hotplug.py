@@ -16,10 +16,11 @@ class Dimms(GuestTest):
     starts_private = False
 
     def hotplug(self, qom_type, payload='hotplug', cycles=0, each=None,
-                **options):
+                allocate=False, **options):
         """
         The steps are those of the payload; `each` is called
-        whenever a DIMM is gone.
+        whenever a DIMM is gone.  QEMU may `allocate` what is private of a DIMM
+        while the guest uses it.
         """
         guest = self.guest(payload, memory='256M,slots=1,maxmem=2G',
                            parameters={'cycles': cycles}, **options)
@@ -38,8 +39,9 @@ class Dimms(GuestTest):
                 for old in backends:
                     if old.startswith('ram'):
                         guest.cmd('object-del', id=old)
-                guest.cmd('object-add', qom_type=qom_type, id=memory,
-                          size=128 * MIB)
+                guest.cmd('object-add', **{
+                    'qom-type': qom_type, 'id': memory, 'size': 128 * MIB,
+                    'private-prealloc-async': allocate})
             guest.cmd('device_add', driver='pc-dimm', id='dimm0',
                       memdev=memory, addr=address)
             # The other payload converts it as soon as it is there
@@ -50,6 +52,9 @@ class Dimms(GuestTest):
                 self.assertEqual(block['private'],
                                  self.starts_private * 128 * MIB)
             guest.send('\n')
+            if allocate:
+                guest.cmd('qom-set', path=f'/objects/{memory}',
+                          property='private-prealloc', value=True)
 
         def unplug():
             wait_for_step('unplug')
@@ -119,9 +124,10 @@ class Hotplug(Dimms):
 class Eject(Dimms):
 
     def test_eject(self):
-        """DIMMs come and go while three CPUs convert their pages."""
+        """DIMMs come and go while three CPUs convert their pages, and QEMU
+        allocates them."""
         self.hotplug('memory-backend-memfd-private', payload='eject', cpus=4,
-                     cycles=30 if nightly() else 6, trace=False)
+                     cycles=30 if nightly() else 6, trace=False, allocate=True)
 
 
 class SnpHotplug(Hotplug):

@@ -75,7 +75,9 @@ class Numa(NumaTest):
         vm_type = VM_TYPES[self.vm_type]
         for policy in ('host-nodes=1,policy=bind',
                        'host-nodes=1,policy=preferred',
-                       'host-nodes=0-1,policy=interleave'):
+                       'host-nodes=0-1,policy=interleave',
+                       'host-nodes=1,policy=bind,private-prealloc=on,'
+                       f'private-prealloc-async=on{self.keep}'):
             said = self.refusal(
                 '-accel', 'kvm', *vm_type.arguments, '-machine',
                 f'q35,memory-backend=ram0{vm_type.machine}', '-m', '128M',

@@ -64,8 +64,8 @@ class Troubleshooting(GuestTest):
 
     def machine(self, *commands: str, cpu: str = 'max',
                 arguments: Sequence[str] = (),
-                ask: tuple[str, dict[str, object]] | None = None) -> str:
-        """Commands of qtest, then one of QMP, and all that QEMU says."""
+                ask: Sequence[tuple[str, dict[str, object]]] = ()) -> str:
+        """Commands of qtest, then of QMP, and all that QEMU says."""
         machine = QEMUQtestMachine(
             str(BINARY), name='troubleshooting',
             base_temp_dir=str(self.directory))
@@ -77,9 +77,9 @@ class Troubleshooting(GuestTest):
             for command in commands:
                 answer = machine.qtest(command)
                 self.assertTrue(answer.startswith('OK'), answer)
-            if ask:
+            for command, options in ask:
                 try:
-                    seen += str(machine.cmd(ask[0], ask[1]))
+                    seen += str(machine.cmd(command, options))
                 except ExecuteError as error:
                     seen += str(error)
             # After its answer, which is after all events
@@ -88,6 +88,16 @@ class Troubleshooting(GuestTest):
         finally:
             machine.shutdown(hard=True)
         return seen + (machine.get_log() or '')
+
+    def full_host(self, *properties: tuple[str, object]) -> str:
+        """Memory is to be allocated, and there is none."""
+        return self.machine(
+            f'private_fail allocate 1 {ENOMEM}',
+            ask=[('object-add', {'qom-type': 'memory-backend-ram', 'id': 'm',
+                                 'size': MIB, 'discard': 'none',
+                                 'private-prealloc': True, **dict(properties)}),
+                 # This waits until the threads are gone
+                 ('object-del', {'id': 'm'})])
 
     def fault(self, gpa: int, flags: int, error: int = EFAULT,
               times: int = 8, **options) -> str:
@@ -98,7 +108,7 @@ class Troubleshooting(GuestTest):
     def private(self, command: str, **arguments: object) -> str:
         """A command of QMP, while a page is private."""
         return self.machine(f'private_map_gpa_range 0 {RAM} 1 {TO_PRIVATE}',
-                            ask=(command, arguments))
+                            ask=[(command, arguments)])
 
     def private_virtio(self, *commands: str) -> str:
         """A legacy virtio device is kicked after these commands."""
@@ -236,8 +246,14 @@ class Troubleshooting(GuestTest):
         'cannot create a guest_memfd':
             lambda self: self.machine(
                 f'private_fail create 1 {ENOMEM}',
-                ask=('object-add', {'qom-type': BACKEND, 'id': 'm',
-                                    'size': MIB})),
+                ask=[('object-add', {'qom-type': BACKEND, 'id': 'm',
+                                     'size': MIB})]),
+        'cannot preallocate private memory':
+            lambda self: self.full_host(),
+        'cannot allocate all of the private half':
+            lambda self: self.full_host(('private-prealloc-async', True)),
+        'takes minutes':
+            lambda self: self.elsewhere('tests/avocado/backend.py'),
         'PRIVATE_MEMORY_CONVERSION_FAILED':
             lambda self: self.machine(
                 f'private_map_gpa_range 0 {HOLE} 1 {TO_PRIVATE}'),
@@ -262,7 +278,7 @@ class Troubleshooting(GuestTest):
             lambda self: self.machine(
                 f'private_map_gpa_range 0 {RAM} 1 {TO_PRIVATE}',
                 f'private_fail attributes 1 {ENOMEM}',
-                ask=('system_reset', {})),
+                ask=[('system_reset', {})]),
         'memory of a virtqueue':
             lambda self: self.private_queue(),
         'which is private memory':
