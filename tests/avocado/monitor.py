@@ -47,8 +47,24 @@ class Monitor(GuestTest):
             self.assertNotIn('next', ranges)
             self.assertEqual(len(ranges['ranges']),
                              SIZE // 4096 if step == 'mixed' else 1)
+            self.check_others_say(guest)
             guest.send('\n')
         self.check_report(guest.finish())
+
+    def check_others_say(self, guest):
+        """HMP and the statistics say what query-private-memory does."""
+        blocks = guest.cmd('query-private-memory')['blocks']
+        [stats] = guest.cmd('query-stats', target='vm', providers=[
+            {'provider': 'private-memory'}])
+        values = {stat['name']: stat['value'] for stat in stats['stats']}
+        for direction in ('to-private', 'to-shared'):
+            self.assertEqual(values[f'explicit-{direction}'], sum(
+                block['conversions']['explicit'][direction]['count']
+                for block in blocks))
+        said = guest.cmd('human-monitor-command',
+                         command_line='info private-memory')
+        for block in blocks:
+            self.assertIn(f"{block['id']}: ", said)
 
     def test_storm(self):
         """

@@ -20,6 +20,7 @@ from workbench.guest.vm_types import VM_TYPES
 
 NR_HUGEPAGES = Path('/proc/sys/vm/nr_hugepages')
 MIB = 1 << 20
+HOLE = 40 << 30         # the payload's
 TERMINATED = 1          # an error of isa-debug-exit's range, but no payload's
 # The test kernel's firmware takes no CPUID page if the first byte is not 0
 REFUSE_CPUID = base64.b64encode(b'\1' + bytes(15)).decode()
@@ -149,6 +150,17 @@ class State(ProtectedState, SnpTest):
         guest.launch()
         self.check_report(guest.finish())
         self.assertEqual(guest.exitcode(), 0, guest.get_log())
+
+    def test_hole(self):
+        """A private access to what is no memory is not tried for ever."""
+        self.needs_intent()
+        guest = self.guest('snp', parameters={'end': 'hole'})
+        guest.launch()
+        fault = guest.event_wait('PRIVATE_MEMORY_FAULT', timeout=120)
+        self.assertEqual(fault['data']['gpa'], HOLE)
+        self.assertIsNotNone(guest.event_wait('STOP', timeout=60))
+        self.assertEqual(guest.cmd('query-status')['status'],
+                         'internal-error')
 
     def rebooted(self, end: str, *arguments: str) -> str:
         """QEMU's log, of a guest that resets itself: QEMU ends."""

@@ -265,6 +265,11 @@ int main(void)
         ghcb_request(GHCB_EXIT_TERMINATE, 0x42 << 4, 0);
         panic("the guest goes on after its end");
     }
+    if (!strcmp(end, "hole")) {
+        tap_comment("touching");
+        touch_private(gpa_to_ptr(HOLE));
+        panic("there is private memory in a hole");
+    }
     if (!strcmp(end, "shutdown")) {
         tap_done();
         guest_triple_fault();
