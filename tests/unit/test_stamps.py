@@ -39,6 +39,7 @@ CHANGES = {
     'patches/qemu-10.0/BASE': {'series', 'bases', 'deb'},
     'configs/checkpatch-explained.txt': {'series'},
     'configs/series-differences.txt': {'series'},
+    'configs/features.cfg': set(),
     'patches/qemu-10.2/BASE': {'series', 'bases'},
     'configs/qemu.options': {*ON_QEMU, *ON_KVM, 'bases'},
     'configs/qemu.tests': {*ON_QEMU, 'bases'},

@@ -17,11 +17,12 @@ from ..base import bases
 from ..base.bases import BASES, FIRST, Base
 from ..base.command import new_parser
 from ..base.paths import BASE_VARIABLE, REPO, build_dir
+from ..guest.groups import OTHER_BASES
 
 COMMANDS = (('build', 'qemu'), ('check', 'qemu', 'unit'),
             ('check', 'qemu', 'qtest'))
 # With the guests and kernels of this build directory
-GUESTS = ('check', 'guest', '--kernel', 'new', '--group', 'guests', '--tdx')
+GUESTS = ('check', *OTHER_BASES)
 
 
 def run(base: Base, words: tuple[str, ...], environ: dict[str, str]) -> int:

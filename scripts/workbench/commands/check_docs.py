@@ -3,7 +3,8 @@
 Build the documentation and check it.
 
 pages     the targets of links exist, the files and functions that it names
-          exist, and a test runs each command
+          exist, a test runs each command, and scripts/check runs the tests
+          that show what README.rst's table says
 commands  its commands for this machine print the output that it shows
 
 tests/avocado/docs.py runs the commands that need a KVM with private memory.
@@ -13,6 +14,7 @@ Exit status: 0 only if the documentation builds and all checks pass.
 
 from ..base.command import new_parser
 from ..build import packages
+from ..check import features
 from ..docs import pages
 
 
@@ -26,6 +28,8 @@ def body() -> int:
     if part != 'commands':
         pages.build()
         good &= pages.check_pages()
+        good &= pages.check('Tests show what the table of README.rst says',
+                            features.findings)
     if part != 'pages':
         good &= pages.check_commands()
     return 0 if good else 1

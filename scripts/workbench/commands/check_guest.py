@@ -60,6 +60,9 @@ def body() -> int:
                         dest='vm_type',
                         help='the same for TDX VMs: needs --kernel new and '
                         '--base 10.2')
+    parser.add_argument('--list', action='store_true',
+                        help='run nothing, and print the names of the tests '
+                        'that would be run, and not be cancelled')
     parser.add_argument('--avocado-run', action='store_true',
                         help="use avocado's own runner, which takes three "
                         'times as long')
@@ -80,9 +83,13 @@ def body() -> int:
     if options.group == 'guests':
         for name in left_out(nightly()):
             runner += ['--except', name]
-    parameters = []
     if options.vm_type:
         runner += ['--vm-type', options.vm_type]
+    if options.list:
+        return subprocess.run(inside(*runner, '--list', *map(str, tests)),
+                              check=False).returncode
+    parameters = []
+    if options.vm_type:
         parameters = ['--append', VM_TYPES[options.vm_type].kernel_parameter]
         os.environ['QMP_OVMF'] = str(ovmf_image())
         if VM_TYPES[options.vm_type].has_c_bit:

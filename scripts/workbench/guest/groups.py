@@ -9,6 +9,8 @@ from ..base.paths import REPO
 TESTS = REPO / 'tests' / 'avocado'
 CANCELLED = TESTS / 'cancelled.txt'
 GROUPS = ('guests', 'kernel', 'docs')
+# What scripts/check bases runs on a QEMU with types of VM of its own
+OTHER_BASES = ('guest', '--kernel', 'new', '--group', 'guests', '--tdx')
 
 
 def members(group: str, directory: Path = TESTS) -> list[str]:

@@ -243,6 +243,7 @@ def avocado_run(tests: list[Test], results: Path, jobs: int) -> int:
 def body() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--avocado-run', action='store_true')
+    parser.add_argument('--list', action='store_true')
     parser.add_argument('--vm-type', default='')
     parser.add_argument('--except', action='append', default=[],
                         dest='left_out')
@@ -252,6 +253,11 @@ def body() -> int:
     options = parser.parse_args()
     tests = [test for test in select(options.test, options.vm_type)
              if test.name not in options.left_out]
+    if options.list:
+        cancelled = may_be_cancelled(options.kernel)
+        print('\n'.join(test.name for test in tests
+                        if test.name not in cancelled))
+        return 0
     results = build_dir() / 'avocado' / options.kernel
     results.mkdir(parents=True, exist_ok=True)
     if options.avocado_run:
