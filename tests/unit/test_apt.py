@@ -8,7 +8,7 @@ from pathlib import Path
 from unittest import mock
 
 from workbench.base.steps import Failure
-from workbench.build import packages, sources
+from workbench.build import chroot, packages, sources
 from workbench.build.apt import (Host, Source, derive, host, parse_deb822,
                                  parse_one_line, system_sources)
 
@@ -140,6 +140,16 @@ class Systems(unittest.TestCase):
                     Failure, r'^on Arch Linux .*no no-such-program, nor-this: '
                     '[^\n]*$'):
             packages.install()
+
+    def test_another_root(self):
+        """Apt for a root of its own is told how to use the mirror, no more."""
+        options = ['Acquire::http::Proxy "http://proxy.example:3128";',
+                   'Acquire::Check-Valid-Until "false";']
+        with mock.patch.object(chroot.subprocess, 'run') as run:
+            run.return_value.stdout = '\n'.join([
+                'Acquire "";', *options, 'Acquire::Languages "none";',
+                'APT::Install-Recommends "1";'])
+            self.assertEqual(chroot.mirror_options(), options)
 
     def test_each_release_has_all(self):
         """Of what releases differ in, each has each."""

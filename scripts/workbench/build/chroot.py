@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """
-Debian 13 on a machine that has another Debian: root file systems, made once
-per content by mmdebstrap from the machine's own mirror, and commands in them.
+Another Debian than the machine's, Debian 13 for most: root file systems, made
+once per content by mmdebstrap from the machine's own mirror, and commands in
+them.
 """
 
+import re
 import shlex
 import subprocess
 import tempfile
@@ -36,12 +38,38 @@ ENVIRONMENT = ['env', '--ignore-environment', 'HOME=/root', 'LC_ALL=C.UTF-8',
                'DEBIAN_FRONTEND=noninteractive']
 
 
-def proxies() -> list[str]:
-    """What the machine's apt needs to reach the mirror."""
+def mirror_options() -> list[str]:
+    """What the machine's apt needs to use the mirror: proxies, and leave to take
+    what is old there."""
     dump = subprocess.run(['apt-config', 'dump'], check=True, text=True,
                           capture_output=True).stdout
     return [line for line in dump.splitlines()
-            if line.startswith('Acquire::') and '::proxy ' in line.lower()]
+            if re.match(r'Acquire::(.*::proxy|check-valid-until) ', line, re.I)]
+
+
+def tarball_of(name: str, suite: str, options: Sequence[str],
+               made_from: str) -> Path:
+    """What mmdebstrap makes with these options, of a suite."""
+    target = cache_dir() / DIRECTORY / f'{name}-{made_from}'
+    tarball = target / 'root.tar.zst'
+
+    def body(bar: Bar) -> None:
+        apt = Apt(suite)
+        apt.update(bar)
+        with made_whole(target) as scratch:
+            run_logged(
+                [*as_root(), 'unshare', '--mount', 'mmdebstrap', '--mode=root',
+                 *(f'--aptopt={line}' for line in mirror_options()),
+                 '--aptopt=APT::Get::Assume-Yes "true"',
+                 '--aptopt=APT::Install-Recommends "false"',
+                 '--aptopt=Acquire::Retries "3"',
+                 *options, suite, scratch / tarball.name,
+                 apt.home / 'this.sources'],
+                bar, log=f'chroot-{name}')
+
+    if not target.exists():
+        step(f'Set up a Debian {suite}: {name}', body)
+    return tarball
 
 
 def make(name: str, packages: Sequence[str], files: Sequence[Path],
@@ -50,34 +78,25 @@ def make(name: str, packages: Sequence[str], files: Sequence[Path],
     The tarball of a root file system with these packages, in which `command`
     was run, in a directory with copies of `files`.
     """
-    made_from = digest([SUITE, *packages, command, *files])
-    target = cache_dir() / DIRECTORY / f'{name}-{made_from}'
-    tarball = target / 'root.tar.zst'
+    copies = [f'--customize-hook=copy-in {shlex.join(map(str, files))} '
+              '/files'] if files else []
+    script = shlex.quote(f'cd /files\n{command}')
+    return tarball_of(
+        name, SUITE,
+        ['--variant=minbase', f'--include={",".join(packages)}',
+         '--dpkgopt=force-unsafe-io', '--customize-hook=mkdir "$1/files"',
+         *copies, f'--customize-hook=chroot "$1" sh -euc {script}'],
+        digest([SUITE, *packages, command, *files]))
 
-    def body(bar: Bar) -> None:
-        apt = Apt(SUITE)
-        apt.update(bar)
-        copies = [f'--customize-hook=copy-in {shlex.join(map(str, files))} '
-                  '/files'] if files else []
-        script = shlex.quote(f'cd /files\n{command}')
-        with made_whole(target) as scratch:
-            run_logged(
-                [*as_root(), 'unshare', '--mount', 'mmdebstrap', '--mode=root',
-                 '--variant=minbase', f'--include={",".join(packages)}',
-                 *(f'--aptopt={line}' for line in proxies()),
-                 '--aptopt=APT::Get::Assume-Yes "true"',
-                 '--aptopt=APT::Install-Recommends "false"',
-                 '--aptopt=Acquire::Retries "3"',
-                 '--dpkgopt=force-unsafe-io',
-                 '--customize-hook=mkdir "$1/files"',
-                 *copies,
-                 f'--customize-hook=chroot "$1" sh -euc {script}',
-                 SUITE, scratch / tarball.name, apt.home / 'this.sources'],
-                bar, log=f'chroot-{name}')
 
-    if not target.exists():
-        step(f'Set up a Debian {SUITE}: {name}', body)
-    return tarball
+def extract(name: str, suite: str, packages: Sequence[str]) -> Path:
+    """
+    The tarball of these packages and all that they depend on, for programs
+    that need their files only: no script of a package has been run.
+    """
+    return tarball_of(name, suite,
+                      ['--variant=extract', f'--include={",".join(packages)}'],
+                      digest([suite, *packages]))
 
 
 @contextmanager

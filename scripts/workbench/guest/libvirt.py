@@ -66,7 +66,9 @@ def daemon() -> list[str | Path]:
         return command
     for directory in SHARED:
         directory.mkdir(parents=True, exist_ok=True)
-    return [*chroot.inside(Path(os.environ[VARIABLE]), command,
+    root = Path(os.environ[VARIABLE])
+    add_user(root / 'etc')
+    return [*chroot.inside(root, command,
                            {Path('/'): HOST} |
                            {path: str(path) for path in SHARED})]
 
