@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """
 Debian's own libvirt runs VMs with private memory: software-protected ones with
-the libvirt of this machine, SEV-SNP with that of Debian 13.
+the libvirt of this machine, SEV-SNP with that of Debian 13, TDX with that of
+Debian 14.
 
 docs/libvirt.rst is the rest of it: its commands are run by docs.py.
 """
@@ -25,7 +26,8 @@ CONFIGS = REPO / 'configs' / 'libvirt'
 MIB = 1 << 20
 FIRMWARE = ('/usr/share/seabios/bios-256k.bin', '/usr/share/ovmf/OVMF.fd')
 # The block that is the guest's memory, by domain
-MEMORY = {'sw-protected': 'ram1', 'launch-security': 'pc.ram'}
+MEMORY = {'sw-protected': 'ram1', 'launch-security': 'pc.ram',
+          'tdx': 'pc.ram'}
 NR_HUGEPAGES = Path('/proc/sys/vm/nr_hugepages')
 FAULT_EVENT = 'PRIVATE_MEMORY_FAULT'
 FAILED_EVENT = 'PRIVATE_MEMORY_CONVERSION_FAILED'
@@ -58,6 +60,7 @@ class Domain:
         self.name = name
         self.serial = libvirt.LOGS / f'{self.name}-serial.log'
         self.log = libvirt.LOGS / f'{self.name}.log'
+        self.pid_file = Path(f'/run/libvirt/qemu/{self.name}.pid')
         self.memory = MEMORY.get(which)
         xml = (CONFIGS / f'{which}.xml').read_text()
         for firmware in FIRMWARE:
@@ -406,3 +409,55 @@ class LaunchSecurity(DomainTest):
         # libvirt makes the second one a file
         for name, discard in (('ram-node0', 'both'), ('ram-node1', 'private')):
             self.assertEqual(sizes[name], (128 * MIB, discard), name)
+
+
+class Tdx(DomainTest):
+    """A domain of TDX, all of which is libvirt's own."""
+
+    vm_type = 'tdx'
+
+    def test_capabilities(self):
+        text = virsh('domcapabilities', '--emulatorbin',
+                     str(libvirt.EMULATOR), '--machine', 'q35')
+        features = ElementTree.fromstring(text).find('features')
+        self.assertIn('tdx', [value.text for value in features.findall(
+            'launchSecurity/enum[@name="sectype"]/value')])
+
+    def wait_for_step(self, domain, name):
+        wait_until(lambda: f'# step {name}\n' in domain.serial.read_text(),
+                   name)
+
+    def test_life(self):
+        """It converts memory, is not saved, and begins anew after a reset."""
+        domain = self.define('halves', 'tdx', [
+            ('  <features>', "<sysinfo type='fwcfg'><entry "
+             "name='opt/guest/size'>4M</entry></sysinfo><features>"),
+            # The payload accepts a page when it has a #VE
+            ('<policy>0x10000000<', '<policy>0x0<')])
+        domain.virsh('start')
+        self.assertEqual(self.memory(domain)['initial'], 'private')
+        # QEMU looks for somebody there from time to time
+        with open(domain.virsh('ttyconsole').strip(), 'wb', 0) as terminal:
+            for name, shared in (('start', 0), ('first', 0), ('shared', 4),
+                                 ('private', 0), ('mixed', 2), ('back', 4)):
+                self.wait_for_step(domain, name)
+                self.assertEqual(self.memory(domain)['shared'], shared * MIB,
+                                 name)
+                terminal.write(b'\n' * (name != 'back'))
+
+        with self.assertRaises(subprocess.CalledProcessError) as failed:
+            domain.virsh('managedsave')
+        self.assertIn('has a private half, which cannot be',
+                      failed.exception.output)
+        self.assertEqual(domain.virsh('domstate').strip(), 'running')
+
+        # libvirt starts another QEMU
+        before = domain.pid_file.read_text()
+        domain.virsh('reset')
+        wait_until(lambda: domain.pid_file.exists() and
+                   domain.pid_file.read_text() != before, 'another QEMU')
+        self.wait_for_step(domain, 'start')
+        self.assertEqual(domain.virsh('domstate').strip(), 'running')
+        self.assertEqual(self.memory(domain)['shared'], 0)
+        domain.virsh('destroy')
+        domain.virsh('undefine')

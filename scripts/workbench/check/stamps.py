@@ -209,8 +209,11 @@ def ovmf(state: State) -> Iterator[Content]:
     yield ovmf_image().parent.name
 
 
-def libvirt(state: State) -> Iterator[Content]:
-    yield libvirt_root().parent.name
+def libvirt(release: str) -> Callable[[State], Iterator[Content]]:
+    def content(state: State) -> Iterator[Content]:
+        yield libvirt_root(release).parent.name
+
+    return content
 
 
 def debian(state: State) -> Iterator[Content]:
@@ -261,7 +264,8 @@ PARTS: dict[str, Callable[[State], Iterator[Content]]] = {
     'Linux lts': kernel('lts'),
     'Linux new': kernel('new'),
     'OVMF': ovmf,
-    "Debian 13's libvirt": libvirt,
+    "Debian 13's libvirt": libvirt('debian-13'),
+    "Debian 14's libvirt": libvirt('debian-14'),
     "Debian's Linux": debian,
     'the emulated machine': emulated_machine,
     'tests of guests': guest_tests,
@@ -281,7 +285,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
     'bases': ('QEMU without the series', 'patches/qemu-*', 'configs/qemu.tests',
               'configs/qemu.options', 'scripts/build qemu',
               'scripts/check qemu', 'scripts/check guest', *GUESTS[1:],
-              'Linux new', 'OVMF'),
+              'Linux new', 'OVMF', "Debian 14's libvirt"),
     'replay': ('QEMU and its tests', 'tests/replay'),
     'qemu-docs': ("QEMU's documentation",),
     'coverage': ('QEMU and its tests',),
@@ -297,7 +301,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
     'avocado-new': (*GUESTS, 'Linux new'),
     'avocado-snp-lts': (*GUESTS, 'Linux lts', 'OVMF', "Debian 13's libvirt"),
     'avocado-snp-new': (*GUESTS, 'Linux new', 'OVMF', "Debian 13's libvirt"),
-    'avocado-tdx-new': (*GUESTS, 'Linux new', 'OVMF'),
+    'avocado-tdx-new': (*GUESTS, 'Linux new', 'OVMF', "Debian 14's libvirt"),
     'avocado-snp-c-bit-lts': (*GUESTS, 'Linux lts', 'OVMF',
                               "Debian's Linux"),
     'avocado-snp-c-bit-new': (*GUESTS, 'Linux new', 'OVMF',

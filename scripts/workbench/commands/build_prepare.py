@@ -40,5 +40,6 @@ def body() -> int:
         sources.linux_package(name, options.update)
     sources.ovmf_image(options.update)
     sources.debian_guest(options.update)
-    libvirt_root.libvirt_root()
+    for release in libvirt_root.SUITES:
+        libvirt_root.libvirt_root(release)
     return 0

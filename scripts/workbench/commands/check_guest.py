@@ -31,6 +31,9 @@ from ..guest.groups import GROUPS, TESTS, left_out, select
 from ..guest.vm_types import VM_TYPES
 from ..machine.surroundings import inside, nightly
 
+# The first one that knows the type of VM
+LIBVIRT = {'sev-snp': 'debian-13', 'tdx': 'debian-14'}
+
 
 def body() -> int:
     parser = new_parser(
@@ -94,9 +97,9 @@ def body() -> int:
         os.environ['QMP_OVMF'] = str(ovmf_image())
         if VM_TYPES[options.vm_type].has_c_bit:
             os.environ[PACKAGES] = str(debian_guest())
-        elif options.vm_type == 'sev-snp':
+        elif options.vm_type in LIBVIRT:
             os.environ[libvirt_root.VARIABLE] = \
-                str(libvirt_root.libvirt_root())
+                str(libvirt_root.libvirt_root(LIBVIRT[options.vm_type]))
     return subprocess.run(
         [REPO / 'scripts' / 'with-kvm', '--kernel', options.kernel, '--iommu',
          '--numa-nodes', '2',

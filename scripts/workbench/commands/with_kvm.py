@@ -20,7 +20,8 @@ For others: -- env NAME=VALUE COMMAND...
 With --libvirt the command always runs on the other machine.  libvirt's daemon
 runs there, and as on a machine with the project's packages,
 /usr/bin/qemu-system-x86_64 is the QEMU built here.  All domains are lost when
-the command ends.  With --libvirt=debian-13 the daemon is that of Debian 13.
+the command ends.  With --libvirt=debian-13 or =debian-14 the daemon is that of
+that Debian.
 
 Exit status: that of COMMAND, or 124 after the time limit.
 """
@@ -38,7 +39,7 @@ from ..machine.emulator import TIMED_OUT, Machine, run
 from ..machine.surroundings import emulated, inside
 
 SW_PROTECTED_VM = 1
-LIBVIRTS = ('machine', 'debian-13')
+LIBVIRTS = ('machine', *libvirt_root.SUITES)
 
 
 def machine_has_it() -> bool:
@@ -80,14 +81,15 @@ def body() -> int:
     parser.add_argument('--libvirt', nargs='?', choices=LIBVIRTS,
                         const=LIBVIRTS[0],
                         help="start libvirt's daemon first: that of this "
-                        "machine, or Debian 13's, which knows SEV-SNP "
-                        '(machine)')
+                        "machine, or Debian 13's, which knows SEV-SNP, or "
+                        "Debian 14's, which knows TDX (machine)")
     parser.add_argument('command', nargs='+', metavar='COMMAND')
     options = parser.parse_args()
 
     command = options.command
-    if options.libvirt == 'debian-13':
-        os.environ[libvirt_root.VARIABLE] = str(libvirt_root.libvirt_root())
+    if options.libvirt in libvirt_root.SUITES:
+        os.environ[libvirt_root.VARIABLE] = \
+            str(libvirt_root.libvirt_root(options.libvirt))
     if options.libvirt:
         command = inside('python3', '-m', 'workbench.guest.libvirt', *command)
         here = emulated()
