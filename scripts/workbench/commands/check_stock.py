@@ -33,7 +33,7 @@ def meson_test(build: Path, *options: str, bar: Bar | None = None
                ) -> dict[str, str]:
     """What meson test says of each test: 'OK', 'FAIL', 'TIMEOUT' or 'SKIP'."""
     command = [build / 'pyvenv/bin/meson', 'test', '--no-rebuild',
-               '--timeout-multiplier', '3', '--logbase=stock', *options]
+               '--timeout-multiplier', '2', '--logbase=stock', *options]
     with subprocess.Popen(command, cwd=build, text=True, errors='replace',
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT) as process:
