@@ -39,6 +39,23 @@ class OrdinarySmi(Smi):
     vm_type = 'ordinary'
     machine = 'q35,smm=off'
 
+    def test_reset(self):
+        """A reset does not help, but does not end QEMU either."""
+        guest = self.guest('smi', machine=self.machine)
+        guest.launch()
+        with self.assertRaisesRegex(RuntimeError, 'internal-error'):
+            guest.finish()
+        guest.cmd('set-action', reboot='reset')
+        guest.cmd('system_reset')
+        self.assertIsNotNone(guest.event_wait('RESET', timeout=60))
+        guest.cmd('cont')
+        self.assertIsNotNone(guest.event_wait('RESUME', timeout=60))
+        self.assertIsNotNone(guest.event_wait('STOP', timeout=60))
+        self.assertEqual(guest.cmd('query-status')['status'],
+                         'internal-error')
+        guest.cmd('quit')
+        guest.wait()
+
 
 class SnpSmi(Smi):
 
