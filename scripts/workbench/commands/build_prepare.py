@@ -14,7 +14,7 @@ from ..base import bases
 from ..base.command import new_parser
 from ..base.paths import build_dir
 from ..base.steps import Failure
-from ..build import libvirt_root, packages, sources
+from ..build import guest_load, libvirt_root, packages, sources
 
 NEEDED_DISK = 8 << 30       # bytes: two trees, two builds, their caches
 
@@ -40,6 +40,7 @@ def body() -> int:
         sources.linux_package(name, options.update)
     sources.ovmf_image(options.update)
     sources.debian_guest(options.update)
+    guest_load.guest_load()
     for release in libvirt_root.SUITES:
         libvirt_root.libvirt_root(release)
     return 0

@@ -25,6 +25,7 @@ from ..base.command import new_parser
 from ..base.paths import REPO, build_dir
 from ..base.steps import Failure
 from ..build import libvirt_root
+from ..build.guest_load import VARIABLE as LOAD, guest_load
 from ..build.sources import KERNELS, debian_guest, ovmf_image
 from ..guest.debian_guest import PACKAGES
 from ..guest.groups import GROUPS, TESTS, left_out, select
@@ -97,6 +98,7 @@ def body() -> int:
         os.environ['QMP_OVMF'] = str(ovmf_image())
         if VM_TYPES[options.vm_type].has_c_bit:
             os.environ[PACKAGES] = str(debian_guest())
+            os.environ[LOAD] = str(guest_load())
         elif options.vm_type in LIBVIRT:
             os.environ[libvirt_root.VARIABLE] = \
                 str(libvirt_root.libvirt_root(LIBVIRT[options.vm_type]))

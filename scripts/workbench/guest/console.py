@@ -73,7 +73,7 @@ class ConsoleMachine(QEMUMachine):
     def trace(self) -> str:
         return self.trace_file.read_text()
 
-    def _wait(self, condition: Callable[[], bool], limit: float,
+    def wait_until(self, condition: Callable[[], bool], limit: float,
               what: str) -> None:
         """
         Wait until a condition is true.
@@ -108,7 +108,7 @@ class ConsoleMachine(QEMUMachine):
             return bool(match) or not running
 
         match: re.Match[str] | None = None
-        self._wait(ended_or_there, limit, f'{pattern!r}')
+        self.wait_until(ended_or_there, limit, f'{pattern!r}')
         if not match:
             self.wait()
             raise RuntimeError(f'QEMU ended ({self.exitcode()}) before '

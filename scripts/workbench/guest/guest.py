@@ -120,7 +120,7 @@ class Guest(ConsoleMachine):
         except QMPError:
             # A payload may end QEMU before the answer comes.  The monitor goes
             # first.
-            self._wait(lambda: not self.is_running(), ENDING, 'its end')
+            self.wait_until(lambda: not self.is_running(), ENDING, 'its end')
 
     def finish(self, limit: float = 120) -> Report:
         """
@@ -128,7 +128,7 @@ class Guest(ConsoleMachine):
 
         Raises TimeoutError, or RuntimeError if the VM stops instead.
         """
-        self._wait(lambda: not self.is_running(), limit, 'its end')
+        self.wait_until(lambda: not self.is_running(), limit, 'its end')
         self.wait()
         return Report(self.serial())
 
