@@ -49,6 +49,7 @@ CHANGES = {
     'tests/guest/meson.build': {*ON_KVM, 'deb'},
     'tests/linux/init': ON_KVM,
     'tests/linux/encrypted-init': ON_KVM,
+    'tests/linux/load/convert.c': ON_KVM,
     'configs/vm/sw-protected.cfg': ON_KVM,
     'configs/libvirt/sw-protected.xml': ON_KVM,
     # The emulated machine
