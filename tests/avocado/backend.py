@@ -182,6 +182,17 @@ class Backend(GuestTest):
         guest.shutdown()
         group.remove()
 
+    def test_prealloc_once(self):
+        """The reset before the guest runs leaves alone what is allocated."""
+        guest = self.guest('halves', reboot=True, arguments=[
+            '-S', '-trace', 'guest_memfd_manager_reset'])
+        guest.launch()
+        self.assertNotIn('guest_memfd_manager_reset', guest.trace())
+        guest.cmd('system_reset')
+        self.assertIsNotNone(guest.event_wait('RESET', timeout=60))
+        self.assertIn('guest_memfd_manager_reset', guest.trace())
+        guest.shutdown()
+
     # What it inherits
 
     def hugetlb(self, options, private):
