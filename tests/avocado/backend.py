@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """memory-backend-memfd-private, on real KVM."""
 
-import time
 from pathlib import Path
 
 from qemu.qmp.qmp_client import ExecuteError
 from workbench.base.paths import REPO
 from workbench.guest.avocado import GuestTest
-from workbench.guest.guest import PAYLOADS
+from workbench.guest.guest import HALVES_STEPS, PAYLOADS
 
 MIB = 1 << 20
 BACKEND = 'memory-backend-memfd-private'
@@ -15,7 +14,6 @@ BACKEND = 'memory-backend-memfd-private'
 BASE, SIZE = 64 * MIB, 64 * MIB
 # What the kernel counts late
 SLACK = 3 * MIB
-STEPS = ('start', 'first', 'shared', 'private', 'mixed', 'back')
 NR_HUGEPAGES = Path('/proc/sys/vm/nr_hugepages')
 HUGE_PAGE = 2 * MIB
 CONFIGS = REPO / 'configs' / 'vm'
@@ -50,7 +48,7 @@ class Backend(GuestTest):
     def steps(self, guest, action):
         """Call `action` with the name of each step, at that step."""
         seen = 0
-        for name in STEPS:
+        for name in HALVES_STEPS:
             seen = guest.wait_for_line(f'# step {name}', seen).end()
             action(name)
             guest.send('\n')
@@ -96,10 +94,8 @@ class Backend(GuestTest):
                 used['before'] = now()
                 guest.cmd('qom-set', path='/objects/ram1', property='discard',
                           value='both')
-                deadline = time.monotonic() + 60
-                while now() > SIZE + SLACK:
-                    self.assertLess(time.monotonic(), deadline)
-                    time.sleep(0.01)
+                guest.wait_until(lambda: now() <= SIZE + SLACK, 60,
+                                 'the end of what was kept')
             used[name] = now()
 
         guest.launch()
@@ -121,11 +117,9 @@ class Backend(GuestTest):
 
     def wait_for_allocation(self, guest, path, ended):
         """Wait until `ended` says so of the allocation, and return that."""
-        deadline = time.monotonic() + 60
-        while not ended(allocation := self.allocation(guest, path)):
-            self.assertLess(time.monotonic(), deadline, allocation)
-            time.sleep(0.01)
-        return allocation
+        guest.wait_until(lambda: ended(self.allocation(guest, path)), 60,
+                         f'the allocation of {path}')
+        return self.allocation(guest, path)
 
     def test_prealloc_async(self):
         """The guest runs meanwhile; what is shared has no private half."""
@@ -208,7 +202,7 @@ class Backend(GuestTest):
         self.steps(guest, lambda name: used.update({
             name: (total - free_huge_pages()) * HUGE_PAGE}))
         NR_HUGEPAGES.write_text('0')
-        self.assertEqual(used, dict.fromkeys(STEPS, SIZE) |
+        self.assertEqual(used, dict.fromkeys(HALVES_STEPS, SIZE) |
                          {'private': private})
 
     def test_hugetlb(self):

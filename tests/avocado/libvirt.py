@@ -45,6 +45,19 @@ def virsh(*command):
     return result.stdout
 
 
+def capabilities():
+    """What libvirt says that a domain of this QEMU can be."""
+    return ElementTree.fromstring(virsh(
+        'domcapabilities', '--emulatorbin', str(libvirt.EMULATOR),
+        '--machine', 'q35'))
+
+
+def security_types():
+    """The types of <launchSecurity> in it."""
+    return [value.text for value in capabilities().findall(
+        'features/launchSecurity/enum[@name="sectype"]/value')]
+
+
 def wait_until(condition, what):
     deadline = time.monotonic() + LIMIT
     while not condition():
@@ -151,12 +164,10 @@ class Libvirt(DomainTest):
 
     def test_capabilities(self):
         """libvirt has asked this QEMU, and knows what it needs to."""
-        text = virsh('domcapabilities', '--emulatorbin',
-                     str(libvirt.EMULATOR), '--machine', 'q35')
-        capabilities = ElementTree.fromstring(text)
-        self.assertEqual(capabilities.findtext('domain'), 'kvm')
+        found = capabilities()
+        self.assertEqual(found.findtext('domain'), 'kvm')
         version = bases.current().version
-        self.assertEqual(capabilities.findtext('machine'),
+        self.assertEqual(found.findtext('machine'),
                          f'pc-q35-{version}')
         self.assertIn(f'Running hypervisor: QEMU {version}.', virsh('version'))
 
@@ -253,13 +264,10 @@ class LaunchSecurity(DomainTest):
 
     def test_capabilities(self):
         """libvirt has asked QEMU, and QEMU the host."""
-        text = virsh('domcapabilities', '--emulatorbin',
-                     str(libvirt.EMULATOR), '--machine', 'q35')
-        features = ElementTree.fromstring(text).find('features')
+        features = capabilities().find('features')
         self.assertEqual(features.find('sev').get('supported'), 'yes')
         self.assertEqual(features.findtext('sev/reducedPhysBits'), '1')
-        self.assertIn('sev-snp', [value.text for value in features.findall(
-            'launchSecurity/enum[@name="sectype"]/value')])
+        self.assertIn('sev-snp', security_types())
 
     def start(self, *changes):
         domain = self.define('busy', 'launch-security', changes)
@@ -417,11 +425,7 @@ class Tdx(DomainTest):
     vm_type = 'tdx'
 
     def test_capabilities(self):
-        text = virsh('domcapabilities', '--emulatorbin',
-                     str(libvirt.EMULATOR), '--machine', 'q35')
-        features = ElementTree.fromstring(text).find('features')
-        self.assertIn('tdx', [value.text for value in features.findall(
-            'launchSecurity/enum[@name="sectype"]/value')])
+        self.assertIn('tdx', security_types())
 
     def wait_for_step(self, domain, name):
         wait_until(lambda: f'# step {name}\n' in domain.serial.read_text(),

@@ -14,13 +14,12 @@ import subprocess
 from pathlib import Path
 
 from workbench.guest.avocado import GuestTest
-from workbench.guest.guest import PAYLOADS, Guest
-from workbench.guest.protected import HALVES_STEPS, ProtectedState
+from workbench.guest.guest import HALVES_STEPS, PAYLOADS, Guest
+from workbench.guest.protected import ProtectedState
 from workbench.guest.vm_types import VM_TYPES
 
 NR_HUGEPAGES = Path('/proc/sys/vm/nr_hugepages')
 MIB = 1 << 20
-HOLE = 40 << 30         # the payload's
 TERMINATED = 1          # an error of isa-debug-exit's range, but no payload's
 # The test kernel's firmware takes no CPUID page if the first byte is not 0
 REFUSE_CPUID = base64.b64encode(b'\1' + bytes(15)).decode()
@@ -137,6 +136,7 @@ class Memory(SnpTest):
 
 class State(ProtectedState, SnpTest):
 
+    payload = 'snp'
     not_saved = 'Migration is not implemented'
 
     def test_query_sev(self):
@@ -154,13 +154,7 @@ class State(ProtectedState, SnpTest):
     def test_hole(self):
         """A private access to what is no memory is not tried for ever."""
         self.needs_intent()
-        guest = self.guest('snp', parameters={'end': 'hole'})
-        guest.launch()
-        fault = guest.event_wait('PRIVATE_MEMORY_FAULT', timeout=120)
-        self.assertEqual(fault['data']['gpa'], HOLE)
-        self.assertIsNotNone(guest.event_wait('STOP', timeout=60))
-        self.assertEqual(guest.cmd('query-status')['status'],
-                         'internal-error')
+        super().test_hole()
 
     def rebooted(self, end: str, *arguments: str) -> str:
         """QEMU's log, of a guest that resets itself: QEMU ends."""

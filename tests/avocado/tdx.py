@@ -19,11 +19,10 @@ from qemu.qmp import ExecuteError
 
 from workbench.guest.avocado import GuestTest
 from workbench.guest.guest import PAYLOADS, Guest
-from workbench.guest.protected import ProtectedState
+from workbench.guest.protected import HOLE, ProtectedState
 from workbench.guest.vm_types import VM_TYPES
 
 FATAL_ERROR = 0x420000      # as the payload reports it
-HOLE = 40 << 30
 FOR_EVER = 1 << 30
 SECTION = struct.Struct('<IIQQII')
 PAGE = 4096
@@ -163,6 +162,7 @@ class Answers(TdxTest):
 class State(ProtectedState):
 
     vm_type = 'tdx'
+    payload = 'tdx'
     not_saved = 'private half, which cannot be migrated'
 
     def test_fatal_error(self):
@@ -190,16 +190,6 @@ class State(ProtectedState):
         guest.wait()
         self.assertIn('error message:"80 80 80 80 80 80 80 80"',
                       guest.trace())
-
-    def test_hole(self):
-        """A private access to what is no memory is not tried for ever."""
-        guest = self.guest('tdx', parameters={'end': 'hole'})
-        guest.launch()
-        fault = guest.event_wait('PRIVATE_MEMORY_FAULT', timeout=120)
-        self.assertEqual(fault['data']['gpa'], HOLE)
-        self.assertIsNotNone(guest.event_wait('STOP', timeout=60))
-        self.assertEqual(guest.cmd('query-status')['status'],
-                         'internal-error')
 
     def test_not_accepted(self):
         """With the default, access to what is not accepted ends the VM."""

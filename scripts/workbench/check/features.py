@@ -8,7 +8,6 @@ where scripts/check passes.
 """
 
 import ast
-import configparser
 import json
 import os
 import re
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from ..base import config
 from ..base.paths import REPO, build_dir
 from ..base.steps import Failure
 from ..base.tables import table
@@ -61,14 +61,7 @@ def cell(text: str) -> Cell:
 
 def read(text: str) -> Features:
     """Rows and their columns; Failure if anything is wrong with them."""
-    parser = configparser.ConfigParser(
-        interpolation=None, delimiters=('=',), comment_prefixes=('#',),
-        default_section='', empty_lines_in_values=False)
-    parser.optionxform = str        # type: ignore[assignment,method-assign]
-    try:
-        parser.read_string(text, FILE.name)
-    except configparser.Error as error:
-        raise Failure(' '.join(str(error).split())) from error
+    parser = config.read(text, FILE)
     found: Features = {}
     for name in parser.sections():
         if set(parser[name]) != set(COLUMNS):

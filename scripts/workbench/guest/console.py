@@ -74,7 +74,7 @@ class ConsoleMachine(QEMUMachine):
         return self.trace_file.read_text()
 
     def wait_until(self, condition: Callable[[], bool], limit: float,
-              what: str) -> None:
+                   what: str) -> None:
         """
         Wait until a condition is true.
 

@@ -15,6 +15,8 @@ from .console import ConsoleMachine
 from .vm_types import VM_TYPES
 
 PAYLOADS = build_dir() / 'tests' / 'guest'
+# What the payload "halves" goes through
+HALVES_STEPS = ('start', 'first', 'shared', 'private', 'mixed', 'back')
 EXIT_PORT = 'isa-debug-exit,iobase=0xf4,iosize=4'
 ENDING = 60             # seconds, from when QEMU's monitor is gone
 PASSED = 1              # isa-debug-exit turns the payload's 0 into this

@@ -5,7 +5,6 @@ The guest tests that need no program on the host: tests/guest/guests.cfg.
 As a program it prints the names of all payloads, for meson.
 """
 
-import configparser
 import json
 import re
 import shlex
@@ -13,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from ..base import config
 from ..base.paths import REPO
 from ..base.steps import Failure, main
 from .vm_types import VM_TYPES
@@ -255,14 +255,7 @@ def read(text: str, payloads: set[str], programs: set[str]) -> list[Section]:
     C files; or with `programs`, which are paths of Python files.
     """
     # What comes after # on a line is not a comment: payloads print it
-    parser = configparser.ConfigParser(
-        interpolation=None, delimiters=('=',), comment_prefixes=('#',),
-        default_section='', empty_lines_in_values=False)
-    parser.optionxform = str        # type: ignore[assignment,method-assign]
-    try:
-        parser.read_string(text, FILE.name)
-    except configparser.Error as error:
-        raise Failure(' '.join(str(error).split())) from error
+    parser = config.read(text, FILE)
 
     def values(name: str, asking: tuple[str, ...] = ()) -> dict[str, str]:
         """Those of a section, and what it has from the one it is like."""

@@ -4,16 +4,16 @@
 from qemu.qmp import ExecuteError
 
 from .avocado import GuestTest
-from .guest import Guest
+from .guest import HALVES_STEPS, Guest
 
-# What the payload "halves" goes through
-HALVES_STEPS = ('start', 'first', 'shared', 'private', 'mixed', 'back')
 MIB = 1 << 20
+HOLE = 40 << 30         # that of the payloads
 
 
 class ProtectedState(GuestTest):
     """What there is, and what there is not, of such a VM that runs."""
 
+    payload = ''        # that of the type of VM
     not_saved = ''      # what "savevm" says
 
     def at_step(self, name: str, *arguments: str, **options) -> Guest:
@@ -52,6 +52,16 @@ class ProtectedState(GuestTest):
         self.check_report(guest.finish())
         self.assertIn("dump: The guest's registers are protected",
                       guest.get_log())
+
+    def test_hole(self):
+        """A private access to what is no memory is not tried for ever."""
+        guest = self.guest(self.payload, parameters={'end': 'hole'})
+        guest.launch()
+        fault = guest.event_wait('PRIVATE_MEMORY_FAULT', timeout=120)
+        self.assertEqual(fault['data']['gpa'], HOLE)
+        self.assertIsNotNone(guest.event_wait('STOP', timeout=60))
+        self.assertEqual(guest.cmd('query-status')['status'],
+                         'internal-error')
 
     def test_reset(self):
         """It is refused, QEMU ends the VM, and memory is what it was."""
