@@ -11,9 +11,12 @@ from .qemu import BASE_TAG, Tree, git
 
 COMPILER = 'clang'
 # TCG and device models are not what is looked at, but take time to build, and
-# each trace point is a branch
+# each trace point is a branch.  The reports of the sanitizer need no more debug
+# information than lines.
 OPTIONS = ('--enable-fuzzing', '--enable-gcov', '--enable-asan',
-           '--disable-tcg', '--enable-trace-backends=nop')
+           '--disable-tcg', '--enable-trace-backends=nop',
+           '-Doptimization=1', '--disable-debug-info',
+           '--extra-cflags=-gline-tables-only')
 FUZZER = 'qemu-fuzz-x86_64'
 
 
