@@ -315,14 +315,16 @@ def bisect(wanted: str = '') -> None:
     Build every prefix of the series and run its tests.
 
     Each patch of a topic must pass the tests that the topic has so far, and the
-    last one all tests of the series so far, and QEMU's own.  `wanted` begins
-    the name of the only topic that is looked at; others are only applied.
+    last one all tests of the series so far, and QEMU's own.  It goes on after a
+    prefix that fails, which hides nothing of the later ones.  `wanted` begins the
+    name of the only topic that is looked at; others are only applied.
     """
     directory = qemu.place('bisect')
     tree = Tree(directory, qemu.source())
     step('Unpack QEMU', lambda bar: tree.create(bar, []))
     done = cache_dir() / 'bisect'
     done.mkdir(exist_ok=True)
+    failed = []
     so_far: list[str | Path] = [tree.head(), qemu.OPTIONS]
     for name, topic in groupby(patches(), lambda patch: patch.parent.name):
         begin = tree.head()
@@ -339,9 +341,17 @@ def bisect(wanted: str = '') -> None:
             if mark.exists():
                 print('  was built and tested before')
                 continue
-            build_and_test(tree, qemu.series_tests(tree, begin) if rest else
-                           qemu.series_tests(tree) + qemu.existing_tests())
-            mark.touch()
+            names = (qemu.series_tests(tree, begin) if rest else
+                     qemu.series_tests(tree) + qemu.existing_tests())
+            try:
+                build_and_test(tree, names)
+                mark.touch()
+            except Failure as failure:
+                print(f'  {patch.name}: {failure}', flush=True)
+                failed.append(f'{name}/{patch.name}')
+    if failed:
+        raise Failure('the series does not build, or does not pass its tests, '
+                      f'as far as {", ".join(failed)}')
 
 
 def build_and_test(tree: Tree, names: list[str]) -> None:

@@ -12,8 +12,8 @@ check   check that the patches apply exactly, that their export is committed,
         that configs/checkpatch-explained.txt explains all findings of QEMU's
         checkpatch.pl, that each base has the same patches, but for those of
         configs/series-differences.txt, and that nothing is to be carried
-bisect  check that each prefix of the series builds and passes its tests; what
-        was done before is not done again
+bisect  check that each prefix of the series builds and passes its tests, and name
+        those that do not; what was done before is not done again
 carry   with --base: take what has changed in the series of QEMU 10.0 since the
         last time to that of another QEMU, patch by patch; export it then
 rebase  with --onto: make a branch in a git tree of your own, with the series on
