@@ -1,24 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What docs/troubleshooting.rst says can be seen: each symptom is provoked."""
+"""What docs/troubleshooting.rst says can be seen: each symptom is provoked,
+or another test sees it."""
 
 import json
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from qemu.machine import QEMUMachine
 from qemu.machine.qtest import QEMUQtestMachine
 from qemu.qmp.qmp_client import ExecuteError
+from workbench.base import bases
 from workbench.base.paths import REPO
 from workbench.docs import doccommands
 from workbench.guest.avocado import GuestTest
 from workbench.guest.console import BINARY
+from workbench.guest.guest import PAYLOADS
 from workbench.guest.guests import sections
 
 PAGE = REPO / 'docs' / 'troubleshooting.rst'
 BACKEND = 'memory-backend-memfd-private'
 PROTECTED = ('-object', 'sw-protected-vm,id=cgs0', '-machine',
              'q35,confidential-guest-support=cgs0')
+# Its memory starts private.  With qtest no CPU is needed for that
+SNP = ('-object', 'sev-snp-guest,id=cgs0,cbitpos=51,reduced-phys-bits=1',
+       '-machine', 'q35,confidential-guest-support=cgs0')
 MEMORY = ('-object', f'{BACKEND},id=ram0,size=64M', '-m', '64M',
           '-machine', 'memory-backend=ram0')
 RAM_OBJECT = 'memory-backend-ram,id=ram1,size=64M'
@@ -57,19 +64,36 @@ class Troubleshooting(GuestTest):
                             f'memory-backend-file,id=rom,mem-path={file},'
                             'size=1M,readonly=on,discard=none')
 
+    def snp(self, *arguments: str) -> str:
+        """QEMU ends because of these options of an SEV-SNP VM."""
+        return self.refusal('-accel', 'qtest', *SNP, *arguments)
+
+    def no_tdx(self) -> str | None:
+        """Only QEMU 10.2 knows TDX, which this kernel has not."""
+        if bases.current() == bases.FIRST:
+            return None
+        return self.refusal('-accel', 'kvm', '-object', 'tdx-guest,id=cgs0',
+                            '-machine', 'q35,confidential-guest-support=cgs0')
+
+    def unknown_tdx(self) -> str | None:
+        if bases.current() != bases.FIRST:
+            return None
+        return self.refusal('-object', 'tdx-guest,id=tdx0')
+
     def one_file(self, *arguments: str, options: str = '') -> str:
         """The same with the other backend."""
         return self.refusal(*arguments, '-object', 'memory-backend-guest-memfd,'
                          f'id=ram1,size=64M{options}')
 
     def machine(self, *commands: str, cpu: str = 'max',
+                vm: Sequence[str] = PROTECTED,
                 arguments: Sequence[str] = (),
                 ask: Sequence[tuple[str, dict[str, object]]] = ()) -> str:
         """Commands of qtest, then of QMP, and all that QEMU says."""
         machine = QEMUQtestMachine(
             str(BINARY), name='troubleshooting',
             base_temp_dir=str(self.directory))
-        machine.add_args('-nodefaults', '-cpu', cpu, *PROTECTED, *MEMORY,
+        machine.add_args('-nodefaults', '-cpu', cpu, *vm, *MEMORY,
                          *arguments)
         seen = ''
         try:
@@ -153,6 +177,42 @@ class Troubleshooting(GuestTest):
         guest.shutdown(hard=True)
         return guest.get_log()
 
+    def plugged(self) -> str:
+        """Memory is plugged, and its attributes cannot be set."""
+        return self.machine(
+            f'private_fail attributes 1 {ENOMEM}',
+            arguments=('-m', '64M,slots=1,maxmem=1G'),
+            ask=[('stop', {}),
+                 ('object-add', {'qom-type': BACKEND, 'id': 'm', 'size': SIZE,
+                                 'initial': 'private'}),
+                 ('device_add', {'driver': 'pc-dimm', 'id': 'dimm0',
+                                 'memdev': 'm'}),
+                 ('cont', {})])
+
+    def full_after_reset(self) -> str:
+        """Memory is allocated again, and there is none."""
+        return self.machine(
+            f'private_fail allocate 1 {ENOMEM}',
+            arguments=('-object', f'{RAM_OBJECT},discard=none,'
+                       'private-prealloc=on', '-machine',
+                       'memory-backend=ram1'),
+            ask=[('system_reset', {})])
+
+    def outside_rss(self) -> None:
+        """The memory cgroup has private memory, and QEMU's RSS has not."""
+        group = self.cgroup()
+        guest = self.guest(
+            'selftest', machine='q35,memory-backend=ram1', memory='256M',
+            trace=False, wrapper=group.wrapper(), arguments=(
+                '-object', 'memory-backend-ram,id=ram1,size=256M,discard=none,'
+                'private-prealloc=on'))
+        QEMUMachine.launch(guest)
+        self.assertGreaterEqual(group.statistics('unevictable'), 256 * MIB)
+        status = Path(f'/proc/{guest.get_pid()}/status').read_text()
+        rss, = re.findall(r'^VmRSS:\s+(\d+) kB$', status, re.MULTILINE)
+        self.assertLess(int(rss) << 10, 200 * MIB)
+        guest.shutdown(hard=True)
+
     def elsewhere(self, name: str) -> str:
         """Another test or page sees the message."""
         return re.sub(r"'\s+'", '', (REPO / name).read_text())
@@ -168,6 +228,10 @@ class Troubleshooting(GuestTest):
         """A guest test sees something that is no message."""
         self.assertIn(section, [known.name for known in sections()])
 
+    def seen_by(self, name: str, test: str) -> None:
+        """Another test sees something that is no message."""
+        self.assertIn(f'def {test}(self', (REPO / name).read_text())
+
     # Part of a symptom, and how it is provoked
     PROVOKED = {
         'Could not access KVM kernel module':
@@ -177,6 +241,13 @@ class Troubleshooting(GuestTest):
         'vm-type SEV-SNP':
             lambda self: self.refusal('-readconfig',
                                    str(REPO / 'configs/vm/sev-snp.cfg')),
+        'vm-type TDX':
+            lambda self: self.no_tdx(),
+        "'tdx-guest'":
+            lambda self: self.unknown_tdx(),
+        'if=pflash':
+            lambda self: self.snp('-drive', 'if=pflash,format=raw,'
+                                  'file=null-co://'),
         'KVM has no SMM':
             lambda self: self.refusal('-accel', 'kvm', *PROTECTED, '-machine',
                                    'smm=on'),
@@ -204,6 +275,9 @@ class Troubleshooting(GuestTest):
             lambda self: self.backend('size=4097'),
         '; use prealloc=on':
             lambda self: self.backend('private-prealloc=on'),
+        'initial=shared is not possible':
+            lambda self: self.snp('-object', f'{BACKEND},id=ram1,size=64M,'
+                                  'initial=shared'),
         'enough free huge pages':
             lambda self: self.backend('hugetlb=on,hugetlbsize=1G,size=1G'),
         'start without -incoming':
@@ -279,6 +353,21 @@ class Troubleshooting(GuestTest):
                 f'private_map_gpa_range 0 {RAM} 1 {TO_PRIVATE}',
                 f'private_fail attributes 1 {ENOMEM}',
                 ask=[('system_reset', {})]),
+        'protected CPUs':
+            lambda self: self.elsewhere('tests/avocado/snp.py'),
+        'after a reset':
+            lambda self: self.full_after_reset(),
+        'could not set which guest memory':
+            lambda self: self.plugged(),
+        'asked for termination':
+            lambda self: self.elsewhere('tests/avocado/snp.py'),
+        'CPUs cannot be added':
+            lambda self: self.elsewhere('tests/avocado/tdx.py'),
+        'to a balloon':
+            lambda self: self.machine(
+                vm=SNP, arguments=('-bios', str(PAYLOADS / 'selftest.bin'),
+                                   '-device', 'virtio-balloon-pci'),
+                ask=[('balloon', {'value': MIB})]),
         'memory of a virtqueue':
             lambda self: self.private_queue(),
         'which is private memory':
@@ -305,6 +394,14 @@ class Troubleshooting(GuestTest):
                 f'private_map_gpa_range 0 {RAM} 1 {TO_SHARED}'),
         "twice the guest's memory":
             lambda self: self.measured('halves-discard-none'),
+        'RSS':
+            lambda self: self.outside_rss(),
+        '<hugepages/>':
+            lambda self: self.seen_by('tests/avocado/libvirt.py',
+                                      'test_hugepages'),
+        'virtiofsd':
+            lambda self: self.seen_by('tests/avocado/isolation.py',
+                                      'test_daemon'),
         'DMAR: [DMA Write]':
             lambda self: self.measured('dma-type1'),
     }
