@@ -21,11 +21,11 @@ from workbench.guest.guests import sections
 
 PAGE = REPO / 'docs' / 'troubleshooting.rst'
 BACKEND = 'memory-backend-memfd-private'
-PROTECTED = ('-object', 'sw-protected-vm,id=cgs0', '-machine',
-             'q35,confidential-guest-support=cgs0')
+CONFIDENTIAL = ('-machine', 'q35,confidential-guest-support=cgs0')
+PROTECTED = ('-object', 'sw-protected-vm,id=cgs0', *CONFIDENTIAL)
 # Its memory starts private.  With qtest no CPU is needed for that
 SNP = ('-object', 'sev-snp-guest,id=cgs0,cbitpos=51,reduced-phys-bits=1',
-       '-machine', 'q35,confidential-guest-support=cgs0')
+       *CONFIDENTIAL)
 MEMORY = ('-object', f'{BACKEND},id=ram0,size=64M', '-m', '64M',
           '-machine', 'memory-backend=ram0')
 RAM_OBJECT = 'memory-backend-ram,id=ram1,size=64M'
@@ -73,7 +73,7 @@ class Troubleshooting(GuestTest):
         if bases.current() == bases.FIRST:
             return None
         return self.refusal('-accel', 'kvm', '-object', 'tdx-guest,id=cgs0',
-                            '-machine', 'q35,confidential-guest-support=cgs0')
+                            *CONFIDENTIAL)
 
     def unknown_tdx(self) -> str | None:
         if bases.current() != bases.FIRST:
